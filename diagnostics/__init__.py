@@ -1,0 +1,1 @@
+"""Diagnostics watches: events, snapshots, the chronicle, metrics, health."""

@@ -1,0 +1,3 @@
+"""Mirrorsite, the composition root: it wires the apps together and is imported by none of them."""
+
+__version__ = "0.1.0"

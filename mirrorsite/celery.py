@@ -1,0 +1,72 @@
+"""The Celery app: commands travel by it, pipes and supervisor live in worker steps beside it.
+
+``celery -A mirrorsite worker --role pipes|supervisor|jobs --index N`` starts one process of a
+station. The role chooses the worker step that owns an asyncio loop; tasks are commands of less
+than three seconds that always expire (docs/adr/0006).
+"""
+
+from __future__ import annotations
+
+import os
+
+import click
+from celery import Celery
+from celery.bin.base import CeleryOption
+from celery.signals import setup_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
+
+app = Celery("mirrorsite")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    accept_content=["json"],
+    task_serializer="json",
+    result_serializer="json",
+    result_expires=600,
+    task_acks_late=False,
+    task_ignore_result=False,
+    task_default_queue="jobs",
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_enable_remote_control=True,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_channel_error_retry=True,
+    broker_transport_options={
+        "ack_emulation": False,  # a command to a plant is at most once
+        "socket_timeout": 5,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    },
+    result_backend_transport_options={"retry_policy": {"timeout": 2.0, "max_retries": 0}},
+    redis_socket_timeout=5,
+    redis_socket_connect_timeout=3,
+)
+app.autodiscover_tasks()
+
+app.user_options["worker"].add(
+    click.Option(
+        ("--role",),
+        type=click.Choice(["pipes", "supervisor", "jobs"]),
+        required=True,
+        cls=CeleryOption,
+        help="What this worker is: it chooses the step that runs beside the tasks.",
+    )
+)
+app.user_options["worker"].add(
+    click.Option(
+        ("--index",),
+        type=int,
+        default=1,
+        cls=CeleryOption,
+        help="The number of this worker among those of its role, from 1.",
+    )
+)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _keep_our_logging(**_: object) -> None:
+    """Keep Celery from installing its own handlers: `mirrorsite.logs` has set up logging."""

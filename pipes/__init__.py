@@ -1,0 +1,1 @@
+"""Pipes move values from source to target OPC UA servers and obey the write gate."""

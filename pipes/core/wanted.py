@@ -1,0 +1,95 @@
+"""What a pipe host is asked to do: one revision of the configuration, frozen.
+
+The names and defaults are those of the contract's bodies. A password is here in clear: objects of
+this module stay in the memory of a pipe host and are never logged, stored or sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipes.core.choices import (
+    Auth,
+    CodecName,
+    DeadbandType,
+    Direction,
+    InitialWrite,
+    ItemKind,
+    Overflow,
+    Quality,
+    SecurityMode,
+    SecurityPolicy,
+    Timestamps,
+    Trigger,
+)
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    name: str
+    endpoint: str
+    security_policy: SecurityPolicy = SecurityPolicy.BASIC256SHA256
+    security_mode: SecurityMode = SecurityMode.SIGN_AND_ENCRYPT
+    auth: Auth = Auth.ANONYMOUS
+    username: str = ""
+    password: str = field(default="", repr=False)
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Deadband:
+    type: DeadbandType = DeadbandType.NONE
+    value: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One source node to one target node. ``transform`` is the contract's object, checked."""
+
+    id: int
+    source_node: str
+    target_node: str
+    direction: Direction = Direction.FORWARD
+    enabled: bool = True
+    kind: ItemKind = ItemKind.STATE
+    sampling_interval_ms: int | None = None
+    minimum_interval_ms: int = 0
+    trigger: Trigger = Trigger.STATUS_VALUE
+    deadband: Deadband = Deadband()
+    transform: Mapping[str, Json] = field(default_factory=lambda: {"kind": "none"})
+    condition: Mapping[str, Json] | None = None
+    quality: Quality | None = None
+    substitute: Json = None
+    refresh_seconds: float = 0.0
+    verify: bool = False
+    index_range: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipe:
+    name: str
+    source: str
+    target: str
+    items: Mapping[int, Item]
+    enabled: bool = True
+    publishing_interval_ms: int = 100
+    overflow: Overflow = Overflow.LATEST
+    queue_limit: int = 100
+    queue_age_seconds: float = 60.0
+    quality: Quality = Quality.PROPAGATE
+    hold_seconds: float | None = None
+    quality_table: Mapping[str, Json] = field(default_factory=dict)
+    timestamps: Timestamps = Timestamps.AUTO
+    initial_write: InitialWrite = InitialWrite.IF_DIFFERENT
+    dry_run: bool = False
+    codec: CodecName = CodecName.SPLICE
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    revision: int
+    servers: Mapping[str, Server]
+    pipes: Mapping[str, Pipe]

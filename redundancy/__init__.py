@@ -1,0 +1,1 @@
+"""Redundancy decides which station may write, until when, in which term."""
