@@ -29,7 +29,7 @@ BASE_DIR = ROOT
 DEBUG = False
 SECRET_KEY = station_secret(STATION.data_dir / "pki" / "django-secret")
 _public = urlsplit(STATION.public_url)
-ALLOWED_HOSTS = sorted({"localhost", "127.0.0.1", "[::1]", "testserver", _public.hostname or ""} - {""})
+ALLOWED_HOSTS = sorted({"localhost", "127.0.0.1", "[::1]", _public.hostname or ""} - {""})
 CSRF_TRUSTED_ORIGINS = [STATION.public_url]
 ROOT_URLCONF = "mirrorsite.urls"
 ASGI_APPLICATION = "mirrorsite.asgi.application"
@@ -104,6 +104,8 @@ DATABASES = {
 }
 
 # Accounts
+AUTH_USER_MODEL = "accounts.User"
+KNOX_TOKEN_MODEL = "accounts.Token"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
