@@ -39,6 +39,10 @@ OPTIONS: Final[Mapping[str, str]] = {
 FLAGS: Final[Mapping[str, str]] = {"--allow-chaos": "MIRRORSITE_CHAOS"}
 
 
+#: Read by `mirrorsite.bootstrap`, before there is a station.
+BOOTSTRAP_VARIABLES: Final = frozenset({"MIRRORSITE_NO_BOOTSTRAP", "MIRRORSITE_WHEELHOUSE"})
+
+
 class SettingError(ValueError):
     """A setting that cannot be used; the text names it and says what would be right."""
 
@@ -78,6 +82,22 @@ class StationSettings:
         return self.run_dir / f"pipes-{index}.sock"
 
 
+def prepare(command_line: Sequence[str], environ: MutableMapping[str, str]) -> None:
+    """Make the environment of one command, before Django reads its settings.
+
+    The options of the command line become variables. The demo has a station of its own and takes
+    nothing from the environment; the tests never touch the data of a station.
+    """
+    command = command_line[0] if command_line else ""
+    if command == "demo":
+        for variable in [key for key in environ if key.startswith(PREFIX)]:
+            if variable not in BOOTSTRAP_VARIABLES:
+                del environ[variable]
+        environ["MIRRORSITE_DATA_DIR"] = str(ROOT / "var" / "demo" / "REDOPC")
+    else:
+        apply_options(command_line[1:], environ)
+
+
 def apply_options(arguments: Sequence[str], environ: MutableMapping[str, str]) -> None:
     """Turn the options of ``OPTIONS`` and ``FLAGS`` in a command line into variables."""
     index = 0
@@ -100,6 +120,7 @@ def read_station(environ: Mapping[str, str]) -> StationSettings:
 
     Raises:
         SettingError: a value is not usable; nothing was created.
+
     """
     name = environ.get("MIRRORSITE_STATION", "") or "REDOPC"
     data_dir = Path(environ.get("MIRRORSITE_DATA_DIR", "") or ROOT / "var" / name).absolute()
@@ -118,7 +139,9 @@ def read_station(environ: Mapping[str, str]) -> StationSettings:
         run_dir=_run_dir(values.get("run_dir", ""), data_dir),
         http_host=host,
         http_port=port,
-        public_url=(values.get("public_url") or f"{scheme}://{host}:{port}").rstrip("/"),
+        public_url=(values.get("public_url") or f"{scheme}://{_bracketed(host)}:{port}").rstrip(
+            "/"
+        ),
         tls_cert=tls_cert,
         tls_key=values.get("tls_key", ""),
         insecure_http=_flag("MIRRORSITE_INSECURE_HTTP", values.get("insecure_http", "")),
@@ -158,6 +181,10 @@ def _address(variable: str, text: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def _integer(variable: str, text: str, least: int, most: int) -> int:
     if not text.isdigit() or not least <= int(text) <= most:
         raise SettingError(f"{variable} is {text!r}; it takes a whole number, {least} to {most}")
@@ -192,7 +219,11 @@ def _run_dir(text: str, data_dir: Path) -> Path:
     parent = next(
         (
             Path(place)
-            for place in (os.environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", tempfile.gettempdir())
+            for place in (
+                os.environ.get("XDG_RUNTIME_DIR", ""),
+                "/dev/shm",  # noqa: S108 - a private folder is made in it, and its owner checked
+                tempfile.gettempdir(),
+            )
             if place and Path(place).is_dir() and os.access(place, os.W_OK)
         ),
         Path(tempfile.gettempdir()),
@@ -206,12 +237,15 @@ def make_folders(station: StationSettings) -> None:
 
     Raises:
         SettingError: a folder belongs to somebody else or is open to others.
+
     """
     station.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     station.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = station.run_dir.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise SettingError(f"{station.run_dir} is not a folder of this user; set MIRRORSITE_RUN_DIR")
+        raise SettingError(
+            f"{station.run_dir} is not a folder of this user; set MIRRORSITE_RUN_DIR"
+        )
     if stat.S_IMODE(found.st_mode) & 0o077:
         station.run_dir.chmod(0o700)
     note = station.data_dir / "run"
