@@ -196,7 +196,8 @@ def call(
             sock.settimeout(timeout)
             sock.connect(str(path))
             sock.settimeout(_left(deadline))
-            sock.sendall(request)
+            with contextlib.suppress(BrokenPipeError):  # refused unread: the answer says why
+                sock.sendall(request)
             line = _receive_line(sock, deadline)
         answer = _decode_answer(line)
     except (OSError, msgspec.MsgspecError) as error:
