@@ -17,9 +17,12 @@ if __name__ == "__main__":
     from mirrorsite.bootstrap import ensure
 
     ensure(sys.argv)
-    from mirrorsite.env import prepare
+    from mirrorsite.env import SettingError, prepare
 
-    prepare(sys.argv[1:], os.environ)
+    try:
+        prepare(sys.argv[1:], os.environ)
+    except SettingError as error:
+        sys.exit("error: " + str(error))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
     from django.core.management import execute_from_command_line
 

@@ -8,11 +8,15 @@ than three seconds that always expire (docs/adr/0006).
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final
 
 import click
 from celery import Celery
 from celery.bin.base import CeleryOption
-from celery.signals import setup_logging
+from celery.exceptions import SecurityWarning
+from celery.signals import celeryd_init, setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
 
@@ -47,26 +51,41 @@ app.conf.update(
 )
 app.autodiscover_tasks()
 
+#: What runs beside the tasks, by role. Named, not imported: only a pipes worker loads asyncua.
+ROLE_STEPS: Final[Mapping[str, str]] = {
+    "supervisor": "redundancy.steps:SupervisorStep",
+    "pipes": "pipes.steps:PipeHostStep",
+    "jobs": "mirrorsite.jobs:PulseStep",
+}
+
 app.user_options["worker"].add(
-    click.Option(
+    CeleryOption(
         ("--role",),
-        type=click.Choice(["pipes", "supervisor", "jobs"]),
+        type=click.Choice(sorted(ROLE_STEPS)),
         required=True,
-        cls=CeleryOption,
         help="What this worker is: it chooses the step that runs beside the tasks.",
     )
 )
 app.user_options["worker"].add(
-    click.Option(
+    CeleryOption(
         ("--index",),
         type=int,
         default=1,
-        cls=CeleryOption,
         help="The number of this worker among those of its role, from 1.",
     )
 )
 
 
-@setup_logging.connect  # type: ignore[untyped-decorator]
+# A station may run as root in a container; tasks are JSON, so that is no way in.
+warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
+@celeryd_init.connect
+def _add_role_step(options: Mapping[str, Any], **_: object) -> None:
+    """Add the role's worker step, after the command line is read and before steps are built."""
+    app.steps["worker"].add(ROLE_STEPS[options["role"]])
+
+
+@setup_logging.connect
 def _keep_our_logging(**_: object) -> None:
-    """Keep Celery from installing its own handlers: `mirrorsite.logs` has set up logging."""
+    """Keep Celery from installing its own handlers: `mirrorsite.apps` has set up logging."""

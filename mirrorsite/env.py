@@ -86,7 +86,11 @@ def prepare(command_line: Sequence[str], environ: MutableMapping[str, str]) -> N
     """Make the environment of one command, before Django reads its settings.
 
     The options of the command line become variables. The demo has a station of its own and takes
-    nothing from the environment; the tests never touch the data of a station.
+    nothing from the environment.
+
+    Raises:
+        SettingError: a value is not usable.
+
     """
     command = command_line[0] if command_line else ""
     if command == "demo":
@@ -96,6 +100,7 @@ def prepare(command_line: Sequence[str], environ: MutableMapping[str, str]) -> N
         environ["MIRRORSITE_DATA_DIR"] = str(ROOT / "var" / "demo" / "REDOPC")
     else:
         apply_options(command_line[1:], environ)
+    read_station(environ)
 
 
 def apply_options(arguments: Sequence[str], environ: MutableMapping[str, str]) -> None:
@@ -236,11 +241,17 @@ def make_folders(station: StationSettings) -> None:
     """Make the data and run folders, private to this user; leave the run folder's path behind.
 
     Raises:
-        SettingError: a folder belongs to somebody else or is open to others.
+        SettingError: a folder cannot be made or belongs to somebody else.
 
     """
-    station.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    station.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for variable, folder in (
+        ("MIRRORSITE_DATA_DIR", station.data_dir),
+        ("MIRRORSITE_RUN_DIR", station.run_dir),
+    ):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(f"{variable}: {folder}: {error.strerror}") from error
     found = station.run_dir.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise SettingError(

@@ -1,0 +1,270 @@
+"""Runs every process of one station in the foreground: ``manage.py station``.
+
+Start: Redis, migrations, supervisor, pipe workers, web, jobs worker. Redis and a database that is
+locked or away hold nothing up: pipes run from the last-good file. ``READY`` is said once
+``/healthz``, the supervisor and every pipe host answer.
+
+Stop: pipe workers first, so that they drain while the supervisor still grants the lease, then
+supervisor, jobs, web, Redis.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TextIO
+
+from mirrorsite import probes, redis
+from mirrorsite.console import Console
+from mirrorsite.env import ROOT, StationSettings
+from mirrorsite.jobs import pulse_file
+from mirrorsite.processes import Backoff, Process, Program, stop_in_order
+
+#: Order of stopping; each stage is stopped as a whole before the next.
+STOP_ORDER: Final = ("pipes", "supervisor", "jobs", "web", "redis")
+
+
+class StartRefused(Exception):  # noqa: N818 - a refusal with its remedy, not a fault
+    """The station cannot start; the text names what is in the way and the remedy."""
+
+
+class StationLock:
+    """One launcher per data folder, for as long as the process lives."""
+
+    def __init__(self, station: StationSettings) -> None:
+        self._path = station.data_dir / "station.lock"
+        self._file: TextIO | None = None
+
+    def take(self) -> None:
+        """Hold the lock until the process ends.
+
+        Raises:
+            StartRefused: another launcher holds it.
+
+        """
+        file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = file.read().strip() or "unknown"
+            file.close()
+            raise StartRefused(
+                f"a station already runs with the data folder {self._path.parent} (process {pid}); "
+                "stop it, or give this one its own --data-dir"
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        self._file = file
+
+
+def check_port(host: str, port: int, option: str) -> None:
+    """Refuse to start with an address that something else listens on.
+
+    Raises:
+        StartRefused: it is taken, not of this machine, or not allowed.
+
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except socket.gaierror as error:
+            raise StartRefused(
+                f"{option} {host}:{port}: no such host ({error.strerror})"
+            ) from error
+        except OSError as error:
+            reason = {
+                errno.EADDRINUSE: "another program listens there; stop it or choose another port",
+                errno.EADDRNOTAVAIL: "this machine has no such address",
+                errno.EACCES: "this user may not listen there; choose a port above 1023",
+            }.get(error.errno or 0, error.strerror or str(error))
+            raise StartRefused(f"{option} {host}:{port}: {reason}") from error
+
+
+def programs(station: StationSettings) -> dict[str, list[Program]]:
+    """What a station consists of, by stage; Redis only if it is ours to run and there is one."""
+    indices = range(1, station.pipe_workers + 1)
+    found: dict[str, list[Program]] = {
+        "redis": _redis(station),
+        "supervisor": [
+            _worker(station, "supervisor", 1, probes.command_socket(station.supervisor_socket))
+        ],
+        "pipes": [
+            _worker(station, "pipes", index, probes.command_socket(station.host_socket(index)))
+            for index in indices
+        ],
+        "web": [_web(station)],
+        "jobs": [_worker(station, "jobs", 1, probes.pulse(pulse_file()))],
+    }
+    return found
+
+
+def _redis(station: StationSettings) -> list[Program]:
+    server = None if station.redis_url else redis.find_server()
+    if server is None:
+        return []
+    return [
+        Program(
+            name="redis",
+            command=redis.server_command(server, station.run_dir),
+            is_ready=probes.redis_socket(redis.embedded_socket(station.run_dir)),
+            directory=ROOT,
+        )
+    ]
+
+
+def _worker(station: StationSettings, role: str, index: int, probe: probes.Probe) -> Program:
+    name = f"{role}-{index}"
+    options = ["--role", role, "--index", str(index), "-n", f"{name}@{station.name}", "-Q", role]
+    # Threads: a forked child could not reach the step's event loop.
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "warning"]
+    celery = [sys.executable, "-m", "celery", "-q", "-A", "mirrorsite"]
+    return Program(
+        name=name,
+        command=[*celery, "worker", *options, "-P", "threads", "-c", "4", *quiet],
+        is_ready=probe,
+        directory=ROOT,
+        environ=_environ(station, name),
+    )
+
+
+def _web(station: StationSettings) -> Program:
+    return Program(
+        name="web",
+        command=[sys.executable, "-m", "mirrorsite.web"],
+        is_ready=probes.http_health(
+            station.http_host, station.http_port, tls=bool(station.tls_cert)
+        ),
+        directory=ROOT,
+        environ=_environ(station, "web"),
+    )
+
+
+def _environ(station: StationSettings, process: str) -> Mapping[str, str]:
+    environ = {
+        "MIRRORSITE_PROCESS": process,
+        "MIRRORSITE_STATION": station.name,
+        "MIRRORSITE_DATA_DIR": str(station.data_dir),
+        "MIRRORSITE_RUN_DIR": str(station.run_dir),
+        "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
+        "PYTHONUNBUFFERED": "1",
+        "MALLOC_ARENA_MAX": "2",  # glibc's arena per thread made workers a third larger
+        "CELERY_SKIP_CHECKS": "1",  # the launcher ran them; they would load every page
+    }
+    if sys.stderr.isatty():
+        environ["MIRRORSITE_LOG_FORMAT"] = "text"
+    return environ
+
+
+class Launcher:
+    """One station's processes, from start to stop."""
+
+    def __init__(
+        self,
+        station: StationSettings,
+        console: Console,
+        migrate: Callable[[], None],
+        setup_line: Callable[[], str | None],
+    ) -> None:
+        self._station = station
+        self._console = console
+        self._migrate = migrate
+        self._setup_line = setup_line
+        self._stages: dict[str, list[Process]] = {}
+        self._stop = asyncio.Event()
+        self._started = time.monotonic()
+
+    async def run(self) -> None:
+        """Run the station until SIGINT or SIGTERM; then every process has ended."""
+        self._listen_for_signals()
+        starting = asyncio.create_task(self._start())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                await stopping
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            self._say("stopping")
+            await stop_in_order([self._stages.get(stage, []) for stage in STOP_ORDER])
+            self._say("stopped")
+
+    def _listen_for_signals(self) -> None:
+        # Said explicitly: a shell hands an ignored SIGINT to what it starts in the background.
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup keeps it running
+            loop.add_signal_handler(signal.SIGHUP, self._asked_to_stop)
+
+    def _asked_to_stop(self) -> None:
+        if self._stop.is_set():  # asked again: no grace
+            for process in self._processes():
+                process.kill()
+        self._stop.set()
+
+    def _processes(self) -> Sequence[Process]:
+        return [process for stage in self._stages.values() for process in stage]
+
+    async def _start(self) -> None:
+        wanted = programs(self._station)
+        if not wanted["redis"] and not self._station.redis_url:
+            self._say(redis.NO_SERVER)
+        self._launch("redis", wanted)
+        migrated = await self._migrate_once()
+        for stage in ("supervisor", "pipes", "web"):
+            self._launch(stage, wanted)
+        if not migrated:
+            await self._migrate_until_done()
+        line = await asyncio.to_thread(self._setup_line)
+        if line:
+            self._console.say(line)
+        await asyncio.gather(*(self._ready(stage) for stage in ("supervisor", "pipes", "web")))
+        # Last: it does not count for READY, and the start of the others is what people wait for.
+        self._launch("jobs", wanted)
+        self._console.say(f"READY {self._station.name} {self._station.public_url}")
+        self._say(f"ready after {time.monotonic() - self._started:.1f} s")
+
+    def _launch(self, stage: str, wanted: Mapping[str, list[Program]]) -> None:
+        self._stages[stage] = [
+            Process(program, self._console, f"{self._station.name}/{program.name}")
+            for program in wanted[stage]
+        ]
+        for process in self._stages[stage]:
+            process.start()
+
+    async def _ready(self, stage: str) -> None:
+        for process in self._stages[stage]:
+            await process.ready.wait()
+
+    async def _migrate_once(self) -> bool:
+        try:
+            await asyncio.to_thread(self._migrate)
+        except Exception as error:  # noqa: BLE001 - whatever the database says, pipes go on
+            self._say(
+                f"the database is not usable now: {error}; pipes start from the last-good file"
+            )
+            return False
+        return True
+
+    async def _migrate_until_done(self) -> None:
+        backoff = Backoff()
+        while not await self._migrate_once():  # noqa: ASYNC110 - a database sends no event
+            await asyncio.sleep(backoff.after(0.0))
+        self._say("the database is usable")
+
+    def _say(self, text: str) -> None:
+        self._console.log(f"{self._station.name}/launcher", text)

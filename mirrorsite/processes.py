@@ -1,0 +1,243 @@
+"""Child processes of a launcher: started, watched, started again, and stopped in order.
+
+Rules:
+
+* a child lives in a session of its own, so that a terminal's Ctrl-C reaches the launcher alone,
+  and on a leash (`mirrorsite.leash`), so that it does not outlive the launcher;
+* a child that ends is started again after a back-off that grows from 0.2 s to 10 s and starts
+  afresh once a child has lived for 30 s;
+* a child that was ready and fails ``HUNG_PROBES`` probes in a row is killed and started again;
+* stopping is SIGTERM, a grace, then SIGKILL for the whole process group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mirrorsite.console import Console
+
+BACKOFF_LEAST: Final = 0.2
+BACKOFF_MOST: Final = 10.0
+STEADY_SECONDS: Final = 30.0
+
+PROBE_SECONDS: Final = 0.1
+WATCH_SECONDS: Final = 5.0
+HUNG_PROBES: Final = 6
+
+LINE_BYTES: Final = 8 * 1024
+TAIL_LINES: Final = 30
+
+_LEASH: Final = Path(__file__).with_name("leash.py")
+
+Probe = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run, and how to tell that it works.
+
+    Attributes:
+        is_ready: answers whether the process does its work now; it never raises and answers
+            within a few seconds.
+        grace_seconds: how long it may take to stop before it is killed.
+
+    """
+
+    name: str
+    command: Sequence[str]
+    is_ready: Probe
+    directory: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
+    grace_seconds: float = 8.0
+
+
+class Backoff:
+    """How long to wait before a child is started again."""
+
+    def __init__(self) -> None:
+        self._next = BACKOFF_LEAST
+
+    def after(self, lived_seconds: float) -> float:
+        """The wait in seconds, for a child that lived this long."""
+        if lived_seconds >= STEADY_SECONDS:
+            self._next = BACKOFF_LEAST
+        wait = self._next
+        self._next = min(BACKOFF_MOST, self._next * 2)
+        return wait
+
+
+class Process:
+    """One supervised child."""
+
+    def __init__(self, program: Program, console: Console, label: str) -> None:
+        self.program = program
+        self.label = label
+        self.restarts = 0
+        self.ready = asyncio.Event()
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._console = console
+        self._child: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child and self._child.returncode is None else None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._supervise(), name=f"process {self.label}")
+
+    async def stop(self) -> None:
+        """Ask the child to end, and end it when it does not; no child is left afterwards."""
+        self._stopping.set()
+        self._signal(signal.SIGTERM)
+        if self._task is None:
+            return
+        done, _ = await asyncio.wait({self._task}, timeout=self.program.grace_seconds)
+        if not done:
+            self._say(f"did not stop within {self.program.grace_seconds:g} s; killed")
+            self.kill()
+        await self._task
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    async def _supervise(self) -> None:
+        backoff = Backoff()
+        said = ""
+        while not self._stopping.is_set():
+            started = time.monotonic()
+            status = await self._run_once()
+            self.ready.clear()
+            if self._stopping.is_set():
+                return
+            wait = backoff.after(time.monotonic() - started)
+            text = f"ended ({_ending(status)}); starting again in {wait:.1f} s"
+            if text != said:  # a child that fails all night does so in a few lines
+                self._say(text)
+            said = text
+            self.restarts += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait)
+
+    async def _run_once(self) -> int | None:
+        """Run the child to its end; None if it could not be started."""
+        try:
+            child = self._child = await self._spawn()
+        except OSError as error:  # no memory, no file handle: may be better in a moment
+            self._say(f"could not be started: {error.strerror}")
+            return None
+        if self._stopping.is_set():  # stop() came while the child was being made
+            self._signal(signal.SIGTERM)
+        watch = asyncio.create_task(self._watch())
+        try:
+            await self._read(child)
+            return await child.wait()
+        finally:
+            watch.cancel()
+            self._kill_group(child.pid)  # whatever it started ends with it
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        leash = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid())]
+        return await asyncio.create_subprocess_exec(
+            *leash,
+            *self.program.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=self.program.directory,
+            env={**os.environ, **self.program.environ},
+            start_new_session=True,
+        )
+
+    async def _read(self, child: asyncio.subprocess.Process) -> None:
+        """Pass the child's lines on until it ends; a line ends at ``LINE_BYTES``."""
+        assert child.stdout is not None  # noqa: S101 - asked for in _spawn
+        ended = asyncio.create_task(child.wait())
+        rest = b""
+        while chunk := await _read_or_end(child.stdout, ended):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LINE_BYTES:
+                lines.append(rest)
+                rest = b""
+            for line in lines:
+                self._pass_on(line)
+        if rest:
+            self._pass_on(rest)
+
+    def _pass_on(self, line: bytes) -> None:
+        text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
+        self.tail.append(text)
+        self._console.log(self.label, text)
+
+    async def _watch(self) -> None:
+        while not await self.program.is_ready():  # noqa: ASYNC110 - a child sends no event
+            await asyncio.sleep(PROBE_SECONDS)
+        self.ready.set()
+        if self.restarts:
+            self._say(f"works again (restart {self.restarts})")
+        failed = 0
+        while failed < HUNG_PROBES:
+            await asyncio.sleep(WATCH_SECONDS)
+            failed = 0 if await self.program.is_ready() else failed + 1
+        self._say(f"does not answer for {HUNG_PROBES} probes; killed")
+        self.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        child = self._child
+        if child is not None and child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                if number == signal.SIGKILL:
+                    os.killpg(child.pid, number)
+                else:
+                    child.send_signal(number)
+
+    @staticmethod
+    def _kill_group(group: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+
+    def _say(self, text: str) -> None:
+        self._console.log(self.label, f"launcher: {text}")
+
+
+async def _read_or_end(stream: asyncio.StreamReader, ended: asyncio.Task[int]) -> bytes:
+    """What the stream has next; nothing at its end, or when its process has ended.
+
+    A grandchild may hold the stream open after the child's end: it is not waited for.
+    """
+    reading = asyncio.create_task(stream.read(64 * 1024))
+    await asyncio.wait({reading, ended}, return_when=asyncio.FIRST_COMPLETED)
+    if not reading.done():
+        done, _ = await asyncio.wait({reading}, timeout=0.2)
+        if not done:
+            reading.cancel()
+            return b""
+    return reading.result()
+
+
+def _ending(status: int | None) -> str:
+    if status is None:
+        return "not started"
+    if status < 0:
+        try:
+            return signal.Signals(-status).name
+        except ValueError:
+            return f"signal {-status}"
+    return f"exit status {status}"
+
+
+async def stop_in_order(stages: Sequence[Sequence[Process]]) -> None:
+    """Stop the processes of each stage together, one stage after the other."""
+    for stage in stages:
+        await asyncio.gather(*(process.stop() for process in stage))
