@@ -31,7 +31,7 @@ from pipes.core.skip import (
     reading,
 )
 
-__all__ = ["PublishResult", "ScanError", "scan_publish_response"]
+__all__ = ["PublishResult", "ScanError", "scan_publish_response", "writable"]
 
 _PUBLISH_RESPONSE: Final = 829
 _DATA_CHANGE: Final = 811
@@ -217,7 +217,7 @@ def _scan_items(walker: Walker, at: int, end: int, result: PublishResult) -> int
             if layout.is_plain:
                 values[handle] = body[at + 4 : after]
             else:
-                values[handle] = _rewritten(body, at + 4, at + layout.value_end)
+                values[handle] = writable(body, at + 4, at + layout.value_end)
             if layout.is_special or special:
                 _mark(handle, result, is_special=layout.is_special)
             left -= 1
@@ -228,6 +228,8 @@ def _scan_items(walker: Walker, at: int, end: int, result: PublishResult) -> int
 def _scan_varying(walker: Walker, at: int, result: PublishResult) -> int:
     """A notification whose value has no fixed size."""
     body = walker.body
+    handle: int
+    key: int
     handle, key = _HEAD(body, at)
     unit = _UNITS.get(key)
     if unit:
@@ -242,7 +244,7 @@ def _scan_varying(walker: Walker, at: int, result: PublishResult) -> int:
     if mask > 0x3F:
         raise ScanError(f"A DataValue has the unknown mask 0x{mask:02X}")
     value_end = walker.variant(at + 5)
-    result.values[handle] = _rewritten(body, at + 4, value_end)
+    result.values[handle] = writable(body, at + 4, value_end)
     _mark(handle, result, is_special=key >> 8 & 0x3F in _NOT_SPLICED)
     return value_end + TAIL_SIZES[mask]
 
@@ -254,7 +256,7 @@ def _mark(handle: int, result: PublishResult, *, is_special: bool) -> None:
         result.special.discard(handle)
 
 
-def _rewritten(body: bytes, start: int, value_end: int) -> bytes:
+def writable(body: bytes, start: int, value_end: int) -> bytes:
     """The DataValue at ``start``, whose Value ends at ``value_end``, as it may be written."""
     mask = body[start]
     time_end = value_end + TAIL_SIZES[mask & (HAS_STATUS | HAS_SOURCE_TIME)]

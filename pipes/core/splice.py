@@ -8,16 +8,13 @@ optional field than these two.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from struct import Struct
 from typing import Final
 
 from pipes.core.skip import (
-    HAS_SERVER_PICO,
-    HAS_SERVER_TIME,
-    HAS_SOURCE_PICO,
     HAS_SOURCE_TIME,
     HAS_STATUS,
     ScanError,
@@ -31,6 +28,7 @@ __all__ = [
     "encode_prefix",
     "scan_delete_monitored_items_response",
     "scan_write_response",
+    "status_of",
     "strip_source_timestamp",
     "strip_source_timestamps",
     "strip_status",
@@ -44,7 +42,6 @@ _VALUE_ATTRIBUTE: Final = (13).to_bytes(4, "little")
 _NULL_STRING: Final = b"\xff\xff\xff\xff"
 _INT32: Final = Struct("<i")
 _BYTES: Final = tuple(bytes((value,)) for value in range(256))
-_NOT_WRITTEN: Final = HAS_SERVER_TIME | HAS_SOURCE_PICO | HAS_SERVER_PICO
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +131,40 @@ def strip_source_timestamp(value: bytes) -> bytes:
     return _BYTES[mask & ~HAS_SOURCE_TIME] + value[1:-8] if mask & HAS_SOURCE_TIME else value
 
 
+def status_of(value: bytes) -> int:
+    """The StatusCode of the DataValue; Good (0) if it has none."""
+    mask = value[0]
+    if not mask & HAS_STATUS:
+        return 0
+    return int.from_bytes(value[-12:-8] if mask & HAS_SOURCE_TIME else value[-4:], "little")
+
+
 def strip_statuses(batch: Mapping[int, bytes]) -> dict[int, bytes]:
-    """``strip_status`` for a whole batch."""
-    return {handle: strip_status(value) for handle, value in batch.items()}
+    """``strip_status`` for a whole batch, in its order."""
+    return _strip_batch(batch, strip_status, HAS_STATUS, 4)
 
 
 def strip_source_timestamps(batch: Mapping[int, bytes]) -> dict[int, bytes]:
-    """``strip_source_timestamp`` for a whole batch."""
-    return {handle: strip_source_timestamp(value) for handle, value in batch.items()}
+    """``strip_source_timestamp`` for a whole batch, in its order."""
+    return _strip_batch(batch, strip_source_timestamp, HAS_SOURCE_TIME, 8)
+
+
+def _strip_batch(
+    batch: Mapping[int, bytes], strip: Callable[[bytes], bytes], bit: int, size: int
+) -> dict[int, bytes]:
+    """Values of one length and one mask are cut by columns, others one by one."""
+    values = batch.values()
+    lengths = set(map(len, values))
+    block = bytearray().join(values)
+    masks = set(block[:: min(lengths)]) if len(lengths) == 1 else set()
+    if len(masks) != 1:
+        return {handle: strip(value) for handle, value in batch.items()}
+    (mask,), (length,) = masks, lengths
+    if not mask & bit:
+        return dict(batch)
+    block[::length] = _BYTES[mask & ~bit] * len(batch)
+    behind = 8 if bit == HAS_STATUS and mask & HAS_SOURCE_TIME else 0
+    for offset in range(length - size - behind, length - size):
+        block[offset::length] = block[offset + size :: length]
+    cut = Struct(f"{length - size}s{size}x").iter_unpack(block)
+    return dict(zip(batch, chain.from_iterable(cut), strict=True))
