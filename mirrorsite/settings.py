@@ -6,6 +6,7 @@ Nothing here reads the environment directly: `mirrorsite.env` does, and names wh
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -121,19 +122,31 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
 AXES_FAILURE_LIMIT = 5
-AXES_COOLOFF_TIME = 0.1  # hours
+AXES_COOLOFF_TIME = timedelta(minutes=5)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_CALLABLE = "mirrorsite.pages.locked_out"
 AXES_HTTP_RESPONSE_CODE = 429
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True  # the chronicle keeps logins; a table without an end is not needed
+AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
-# Sessions and web security
+# Sessions and web security. Cookies are shared by all ports of a host: each station has its own.
+# A session looks for 30 days; commands ask for the password earlier (accounts.authentication).
 _https = _public.scheme == "https"
+SESSION_COOKIE_NAME = f"session_{STATION.name}"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = _https
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = 30 * 24 * 3600
+CSRF_COOKIE_NAME = f"csrf_{STATION.name}"
 CSRF_COOKIE_SECURE = _https
+CSRF_FAILURE_VIEW = "mirrorsite.pages.csrf_failed"
 SECURE_HSTS_SECONDS = 31_536_000 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
+SECURE_HSTS_PRELOAD = _https
+SECURE_SSL_REDIRECT = _https
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^role$"]  # asked on loopback by machines
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -148,9 +161,8 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Static files
+# Static files: served from where they are; there is no step that collects them.
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "static_collected"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
@@ -159,14 +171,16 @@ WHITENOISE_AUTOREFRESH = False
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "mirrorsite.accounts.authentication.BearerAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "mirrorsite.accounts.authentication.CommandingSession",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["mirrorsite.accounts.permissions.RolePermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "mirrorsite.rest.Pagination",
+    "DEFAULT_PARSER_CLASSES": ["mirrorsite.parsers.JsonParser"],
+    "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "mirrorsite.rest.problem_handler",
+    "URL_FORMAT_OVERRIDE": None,  # ?format= belongs to import and export
+    "NUM_PROXIES": 0,
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 SPECTACULAR_SETTINGS = {
@@ -176,6 +190,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_PERMISSIONS": ["mirrorsite.accounts.permissions.RolePermission"],
 }
 REST_KNOX = {
     "TOKEN_TTL": None,

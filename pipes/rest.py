@@ -1,4 +1,4 @@
-"""What REST views of every app share: problems, query parameters, pages, revisions as ETags.
+"""What REST views of every app share: problems, query parameters, revisions as ETags.
 
 Views read the request with these and call a service or a selector; `mirrorsite.rest` turns what is
 raised into RFC 9457 bodies.
@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-DEFAULT_LIMIT: Final = 100
-MOST_LIMIT: Final = 1000
-_MOST_OFFSET: Final = 2**53
 _ETAG: Final = re.compile(r'(?:W/)?"([^"]*)"')
 
 
@@ -45,7 +41,9 @@ class Problem(APIException):
         self.extra = dict(extra or {})
 
 
-def invalid(field: str, value: object, message: str, allowed: Iterable[str] | None = None) -> Problem:
+def invalid(
+    field: str, value: object, message: str, allowed: Iterable[str] | None = None
+) -> Problem:
     """A 400 about one field of the body or one query parameter."""
     error: dict[str, Any] = {"field": field, "value": value, "message": message}
     if allowed is not None:
@@ -121,47 +119,7 @@ def only_fields(body: Mapping[str, Any], known: Iterable[str]) -> None:
             }
             for name in unknown
         ]
-        raise Problem(
-            400, "invalid", "Invalid request", str(errors[0]["message"]), errors=errors
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Which part of a list is asked for."""
-
-    limit: int
-    offset: int
-
-
-def bounds(request: Request) -> Bounds:
-    """``?limit=`` (default 100, cut to 1000) and ``?offset=``."""
-    limit = number(request, "limit", DEFAULT_LIMIT, 1, _MOST_OFFSET)
-    return Bounds(min(limit, MOST_LIMIT), number(request, "offset", 0, 0, _MOST_OFFSET))
-
-
-def page(request: Request, part: Bounds, count: int, results: Sequence[Any]) -> dict[str, Any]:
-    """The contract's form of a list: ``{count, next, previous, results}``."""
-    following = part.offset + part.limit
-    before = max(part.offset - part.limit, 0)
-    return {
-        "count": count,
-        "next": _link(request, part.limit, following) if following < count else None,
-        "previous": _link(request, part.limit, before) if part.offset > 0 else None,
-        "results": list(results),
-    }
-
-
-def page_of(request: Request, rows: Sequence[Any]) -> dict[str, Any]:
-    """A page of a list that is in memory as a whole."""
-    part = bounds(request)
-    return page(request, part, len(rows), rows[part.offset : part.offset + part.limit])
-
-
-def _link(request: Request, limit: int, offset: int) -> str:
-    query = request.query_params.copy()
-    query["limit"], query["offset"] = str(limit), str(offset)
-    return request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
+        raise Problem(400, "invalid", "Invalid request", str(errors[0]["message"]), errors=errors)
 
 
 def if_match(request: Request) -> int | None:

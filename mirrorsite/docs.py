@@ -1,0 +1,18 @@
+"""The OpenAPI description and its page, from this station alone: nothing is fetched elsewhere."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+
+class SchemaView(SpectacularAPIView):  # type: ignore[misc] # untyped package
+    required_roles: Final = {"GET": "viewer"}
+
+
+class DocsView(SpectacularSwaggerSplitView):  # type: ignore[misc] # untyped package
+    """Swagger UI with its script in a file of its own, for a strict content security policy."""
+
+    required_roles: Final = {"GET": "viewer"}
+    template_name = "api_docs.html"
