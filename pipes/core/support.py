@@ -1,0 +1,54 @@
+"""What the contract allows and this version does not run yet: refused when it is saved.
+
+A setting that is stored and silently ignored is worse than a refusal: a pipe marked ``dry_run``
+that writes, for example. Whoever builds such a setting takes its line out of here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from pipes.core.problems import wrong
+from pipes.core.wanted import Json
+
+#: Choices by kind and field: the values that this version runs.
+SUPPORTED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("server", "server_set.mode"): ("none",),
+    ("pipe", "overflow"): ("latest",),
+    ("pipe", "quality"): ("propagate", "hold"),
+    ("item", "quality"): ("propagate", "hold"),
+    ("item", "kind"): ("state",),
+    ("item", "deadband.type"): ("none", "absolute"),
+    ("item", "transform.kind"): ("none", "linear", "convert"),
+}
+
+#: Fields that must keep their default for now.
+DEFAULT_ONLY: Final[frozenset[tuple[str, str]]] = frozenset(
+    {
+        ("pipe", "quality_table"),
+        ("pipe", "dry_run"),
+        ("item", "condition"),
+        ("item", "minimum_interval_ms"),
+        ("item", "refresh_seconds"),
+        ("item", "substitute"),
+        ("item", "verify"),
+    }
+)
+
+#: Parts of the configuration document that later versions fill.
+EMPTY_PARTS: Final = ("points", "modules", "redundancy")
+
+
+def check_supported(kind: str, field: str, value: Json) -> None:
+    """Refuse a checked, non-default ``value`` that this version cannot run.
+
+    Raises:
+        WrongError: it names the values that are supported.
+    """
+    supported = SUPPORTED.get((kind, field))
+    if supported is not None and value not in supported:
+        listed = ", ".join(supported)
+        raise wrong(f"{value} is not supported by this version; use {listed}", value, supported)
+    if (kind, field) in DEFAULT_ONLY:
+        raise wrong("is not supported by this version; leave it at its default", value)
