@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections import deque
@@ -86,13 +87,13 @@ class Process:
         self.ready = asyncio.Event()
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._console = console
-        self._child: asyncio.subprocess.Process | None = None
+        self._child: subprocess.Popen[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
-        return self._child.pid if self._child and self._child.returncode is None else None
+        return self._child.pid if self._child else None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._supervise(), name=f"process {self.label}")
@@ -100,9 +101,10 @@ class Process:
     async def stop(self) -> None:
         """Ask the child to end, and end it when it does not; no child is left afterwards."""
         self._stopping.set()
-        self._signal(signal.SIGTERM)
         if self._task is None:
             return
+        if self._child:
+            self._child.terminate()
         done, _ = await asyncio.wait({self._task}, timeout=self.program.grace_seconds)
         if not done:
             self._say(f"did not stop within {self.program.grace_seconds:g} s; killed")
@@ -110,7 +112,9 @@ class Process:
         await self._task
 
     def kill(self) -> None:
-        self._signal(signal.SIGKILL)
+        """End the child and all that it started, at once."""
+        if self._child:
+            _kill_group(self._child.pid)
 
     async def _supervise(self) -> None:
         backoff = Backoff()
@@ -133,47 +137,57 @@ class Process:
     async def _run_once(self) -> int | None:
         """Run the child to its end; None if it could not be started."""
         try:
-            child = self._child = await self._spawn()
+            child = self._child = self._spawn()
         except OSError as error:  # no memory, no file handle: may be better in a moment
             self._say(f"could not be started: {error.strerror}")
             return None
-        if self._stopping.is_set():  # stop() came while the child was being made
-            self._signal(signal.SIGTERM)
-        watch = asyncio.create_task(self._watch())
+        tasks = [asyncio.create_task(self._read(child)), asyncio.create_task(self._watch())]
         try:
-            await self._read(child)
-            return await child.wait()
+            await _ended(child)
+            _kill_group(
+                child.pid
+            )  # what it started ends with it; not reaped yet, so it is its group
+            self._child = None
+            status = child.wait()
+            # What it said last is still in the pipe; a stranger may hold the other end open.
+            await asyncio.wait(tasks[:1], timeout=0.5)
+            return status
         finally:
-            watch.cancel()
-            self._kill_group(child.pid)  # whatever it started ends with it
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
+    def _spawn(self) -> subprocess.Popen[bytes]:
         leash = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid())]
-        return await asyncio.create_subprocess_exec(
-            *leash,
-            *self.program.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        return subprocess.Popen(
+            [*leash, *self.program.command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             cwd=self.program.directory,
             env={**os.environ, **self.program.environ},
             start_new_session=True,
         )
 
-    async def _read(self, child: asyncio.subprocess.Process) -> None:
-        """Pass the child's lines on until it ends; a line ends at ``LINE_BYTES``."""
-        assert child.stdout is not None  # noqa: S101 - asked for in _spawn
-        ended = asyncio.create_task(child.wait())
-        rest = b""
-        while chunk := await _read_or_end(child.stdout, ended):
-            *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) > LINE_BYTES:
-                lines.append(rest)
-                rest = b""
-            for line in lines:
-                self._pass_on(line)
-        if rest:
-            self._pass_on(rest)
+    async def _read(self, child: subprocess.Popen[bytes]) -> None:
+        """Pass the child's lines on; a line is cut at ``LINE_BYTES``."""
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), child.stdout
+        )
+        try:
+            rest = b""
+            while chunk := await reader.read(64 * 1024):
+                *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) > LINE_BYTES:
+                    lines.append(rest)
+                    rest = b""
+                for line in lines:
+                    self._pass_on(line)
+            if rest:
+                self._pass_on(rest)
+        finally:
+            transport.close()
 
     def _pass_on(self, line: bytes) -> None:
         text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
@@ -190,40 +204,38 @@ class Process:
         while failed < HUNG_PROBES:
             await asyncio.sleep(WATCH_SECONDS)
             failed = 0 if await self.program.is_ready() else failed + 1
-        self._say(f"does not answer for {HUNG_PROBES} probes; killed")
+        self._say(f"has not answered {HUNG_PROBES} probes in a row; killed")
         self.kill()
-
-    def _signal(self, number: signal.Signals) -> None:
-        child = self._child
-        if child is not None and child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                if number == signal.SIGKILL:
-                    os.killpg(child.pid, number)
-                else:
-                    child.send_signal(number)
-
-    @staticmethod
-    def _kill_group(group: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
 
     def _say(self, text: str) -> None:
         self._console.log(self.label, f"launcher: {text}")
 
 
-async def _read_or_end(stream: asyncio.StreamReader, ended: asyncio.Task[int]) -> bytes:
-    """What the stream has next; nothing at its end, or when its process has ended.
+async def _ended(child: subprocess.Popen[bytes]) -> None:
+    """Wait for the child's end without reaping it.
 
-    A grandchild may hold the stream open after the child's end: it is not waited for.
+    By pidfd: asyncio's own subprocesses wait for the end of their pipes too, which a grandchild
+    can hold open.
     """
-    reading = asyncio.create_task(stream.read(64 * 1024))
-    await asyncio.wait({reading, ended}, return_when=asyncio.FIRST_COMPLETED)
-    if not reading.done():
-        done, _ = await asyncio.wait({reading}, timeout=0.2)
-        if not done:
-            reading.cancel()
-            return b""
-    return reading.result()
+    descriptor = os.pidfd_open(child.pid)
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(descriptor, _set_once, ended)
+    try:
+        await ended
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def _set_once(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def _ending(status: int | None) -> str:
