@@ -16,7 +16,7 @@ from struct import Struct, error
 from typing import Final
 
 MAX_DEPTH: Final = 16
-MAX_ELEMENTS: Final = 1_000_000
+MAX_ELEMENTS: Final = 500_000
 MAX_DIMENSIONS: Final = 32
 
 SERVICE_FAULT: Final = 397
@@ -174,6 +174,8 @@ class Walker:
     def diagnostic_info(self, at: int, depth: int = 0) -> int:
         if depth > MAX_DEPTH:
             raise ScanError(f"DiagnosticInfos are nested deeper than {MAX_DEPTH}")
+        if depth:
+            self.spend(1)
         mask = self.body[at]
         if mask & 0x80:
             raise ScanError(f"A DiagnosticInfo has the unknown mask 0x{mask:02X}")
@@ -196,6 +198,8 @@ class Walker:
         """Variant (Part 6, 5.2.2.16)."""
         if depth > MAX_DEPTH:
             raise ScanError(f"Variants are nested deeper than {MAX_DEPTH}")
+        if depth:
+            self.spend(1)
         encoding = self.body[at]
         kind = encoding & 0x3F
         if kind > _LAST_KIND:
@@ -273,8 +277,6 @@ class Walker:
             at += _HEADER.size
         else:
             at = self.extension_object(self.strings(self.diagnostic_info(at + 16)))
-        if at > len(self.body):
-            raise ScanError("The message ends within its header")
         if found == SERVICE_FAULT and not result & 0x80000000:
             raise ScanError(f"A ServiceFault has the status 0x{result:08X}, which is not Bad")
         return handle, result, 0 if result & 0x80000000 else at
