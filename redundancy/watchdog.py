@@ -93,7 +93,7 @@ class Watchdog:
 
     def _watch(self, index: int, process: Process) -> _Watched | None:
         """Hold the slot's process; None if nobody is there, or no such process lives."""
-        self._forget(index)
+        self._succeeded(index)
         if process.pid == 0:
             return None
         try:
@@ -107,6 +107,15 @@ class Watchdog:
         watched = self._watched[index] = _Watched(process, pidfd)
         asyncio.get_running_loop().add_reader(pidfd, self._exited, index)
         return watched
+
+    def _succeeded(self, index: int) -> None:
+        """Let go of the process that another one followed in the slot before its exit was seen."""
+        watched = self._watched.get(index)
+        if watched is None:
+            return
+        self._forget(index)
+        if self._tracks.get(index, NOBODY).sighting.state is not HostState.STOPPED:
+            self._report(HostExited(index, watched.process.pid, watched.was_killed))
 
     def _exited(self, index: int) -> None:
         watched = self._watched[index]

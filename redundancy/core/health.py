@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from redundancy.core.progress import Verdict
+
 MEBIBYTE: Final = 1024 * 1024
 DISK_RESERVE: Final = 64 * MEBIBYTE
 
@@ -45,6 +47,11 @@ class HealthTable:
         self._rows[component] = Health(component, state, reason, since)
         return changed
 
+    def state(self, component: str) -> HealthState | None:
+        """How a part is; None if nobody reported it yet."""
+        row = self._rows.get(component)
+        return None if row is None else row.state
+
     def rows(self) -> Iterable[Health]:
         return tuple(self._rows.values())
 
@@ -56,3 +63,10 @@ def is_disk_full(free: int, total: int, *, was_full: bool) -> bool:
     """
     reserve = min(DISK_RESERVE, total // 20)
     return free < (2 * reserve if was_full else reserve)
+
+
+def host_health(verdict: Verdict, *, young: bool) -> tuple[HealthState, str]:
+    """A pipe host's row; in a station that is ``young`` a host that is not there may still come."""
+    if verdict in {Verdict.MOVING, Verdict.STILL}:
+        return HealthState.GOOD, ""
+    return (HealthState.CHECK if young else HealthState.FAILED), verdict.value
