@@ -1,0 +1,255 @@
+"""One server as a pipe host sees it: connect, watch, heal, and tell the flows that use it.
+
+There is one connection per server and host, whatever number of pipes use it. It never gives up;
+a fresh session is made for every attempt, with back-off and jitter. Three watchdogs judge a
+session that says it is connected: bytes that do not arrive, a server clock that stands still, and
+(in the flows) subscriptions that are silent and values that are stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from pipes.core.choices import ServerState
+from pipes.core.reasons import Reason
+from pipes.core.wanted import Server
+from pipes.opcua.session import ConnectFailed, FailureKind, Session
+from pipes.pki import Pki
+from redundancy.core.events import EventKind, Severity
+from redundancy.signals import emit
+
+log = logging.getLogger(__name__)
+
+#: Seconds of silence after which the server is asked, and after which the session is given up.
+ASK_AFTER: Final = 0.8
+DEAD_AFTER: Final = 1.5
+WATCH_EVERY: Final = 0.2
+#: How often the server's clock is read, and how often it may show the same time, in seconds.
+CLOCK_EVERY: Final = 5.0
+CLOCK_STUCK_READS: Final = 3
+FIRST_DELAY: Final = 0.3
+LONGEST_DELAY: Final = 3.0
+REJECTED_DELAY: Final = 15.0
+QUARANTINE: Final = 60.0
+WINDOWS_TICKS: Final = 116_444_736_000_000_000  # 1970 in OPC UA's 100 ns ticks since 1601
+
+_STATES: Final = {
+    FailureKind.REJECTED_CERTIFICATE: (ServerState.REJECTED, Reason.CERTIFICATE_REJECTED),
+    FailureKind.REJECTED_LOGIN: (ServerState.REJECTED, Reason.SERVER_REFUSED),
+    FailureKind.SECURITY: (ServerState.REJECTED, Reason.SERVER_REFUSED),
+    FailureKind.QUARANTINE: (ServerState.QUARANTINED, Reason.SERVER_QUARANTINED),
+    FailureKind.UNREACHABLE: (ServerState.DISCONNECTED, Reason.SERVER_UNREACHABLE),
+    FailureKind.PROTOCOL: (ServerState.DISCONNECTED, Reason.SERVER_UNREACHABLE),
+}
+
+
+class Listener(Protocol):
+    """A user of a connection; both calls are synchronous and return at once."""
+
+    def connected(self, connection: ServerConnection) -> None: ...
+
+    def disconnected(self, connection: ServerConnection) -> None: ...
+
+
+class ServerConnection:
+    def __init__(self, server: Server, pki: Pki, application_uri: str) -> None:
+        self.server = server
+        self.session: Session | None = None
+        self.state = ServerState.CONNECTING
+        self.reason = ""
+        self.since = datetime.now(UTC)
+        self.last_error: str | None = None
+        self.connects = 0
+        self.writes_status: bool | None = None
+        self.writes_timestamps: bool | None = None
+        self.service_level: int | None = None
+        self.clock_offset_ticks = 0
+        self._pki = pki
+        self._application_uri = application_uri
+        self._listeners: list[Listener] = []
+        self._attempt = 0
+        self._again = asyncio.Event()
+        self._lost: asyncio.Future[str] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.server.name
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name=f"connection {self.name}")
+
+    async def stop(self) -> None:
+        """Close the session politely; the server then keeps nothing of it."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        session, self.session = self.session, None
+        if session is not None:
+            await session.close()
+
+    def retry_now(self) -> None:
+        """Try at once instead of at the end of the back-off: something may have changed."""
+        if self.session is None:
+            self._again.set()
+
+    def give_up_session(self, why: str) -> None:
+        """End the present session as lost; a new one follows."""
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(why)
+
+    def add_listener(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+        if self.session is not None:
+            listener.connected(self)
+
+    def remove_listener(self, listener: Listener) -> None:
+        self._listeners.remove(listener)
+
+    def learn(self, *, writes_status: bool | None = None, writes_timestamps: bool | None = None) -> None:
+        """Remember what the server takes in a write; a refusal is said once."""
+        for field, value, what in (
+            ("writes_status", writes_status, "status codes"),
+            ("writes_timestamps", writes_timestamps, "source timestamps"),
+        ):
+            if value is None or getattr(self, field) == value:
+                continue
+            setattr(self, field, value)
+            if not value:
+                self._report(Reason.CAPABILITY_LEARNED, Severity.LOW, what=what)
+
+    # -- the life of a connection ---------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._attempt_once()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.exception("connection to %s failed unexpectedly", self.name)
+                self._failed(ConnectFailed(FailureKind.PROTOCOL, str(error)))
+            await self._pause()
+
+    async def _attempt_once(self) -> None:
+        self._again.clear()
+        self._lost = asyncio.get_running_loop().create_future()
+        try:
+            session = await Session.open(
+                self.server,
+                self._pki,
+                application_uri=self._application_uri,
+                on_lost=self.give_up_session,
+            )
+        except ConnectFailed as failure:
+            self._failed(failure)
+            return
+        self.session = session
+        self.connects += 1
+        self._enter(ServerState.CONNECTED, "")
+        self._report(Reason.SERVER_CONNECTED, Severity.INFO)
+        for listener in list(self._listeners):
+            listener.connected(self)
+        why = await self._watch(session, self._lost)
+        self.session = None
+        session.abort()
+        self.last_error = why
+        self._enter(ServerState.DISCONNECTED, why)
+        self._report(Reason.SERVER_LOST, Severity.HIGH, why=why)
+        for listener in list(self._listeners):
+            listener.disconnected(self)
+
+    def _failed(self, failure: ConnectFailed) -> None:
+        state, reason = _STATES[failure.kind]
+        self.last_error = failure.message
+        if (self.state, self.reason) != (state, failure.message):
+            if self.state is not state:
+                self._report(reason, Severity.HIGH, why=failure.message, seconds=int(QUARANTINE))
+            self._enter(state, failure.message)
+
+    async def _pause(self) -> None:
+        if self.state is ServerState.QUARANTINED:
+            delay = QUARANTINE
+        elif self.state is ServerState.REJECTED:
+            delay = REJECTED_DELAY
+        else:
+            delay = min(LONGEST_DELAY, FIRST_DELAY * 1.6**self._attempt)
+        self._attempt += 1
+        delay *= random.uniform(0.7, 1.0)  # noqa: S311 - spreads attempts, keeps no secret
+        try:
+            async with asyncio.timeout(delay):
+                await self._again.wait()
+        except TimeoutError:
+            pass
+
+    # -- the watchdogs of a session -------------------------------------------------------------
+
+    async def _watch(self, session: Session, lost: asyncio.Future[str]) -> str:
+        """Watch the session until it is lost; returns why."""
+        clock = asyncio.create_task(self._watch_clock(session), name=f"clock of {self.name}")
+        silence = asyncio.create_task(self._watch_silence(session), name=f"silence of {self.name}")
+        try:
+            await asyncio.wait({lost, clock, silence}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (lost, clock, silence):
+                if task.done():
+                    return task.result()
+            return "stopped"
+        finally:
+            clock.cancel()
+            silence.cancel()
+
+    async def _watch_silence(self, session: Session) -> str:
+        """Ask a quiet server for its status; no byte at all in answer means a dead session."""
+        loop = asyncio.get_running_loop()
+        asked: asyncio.Task[Any] | None = None
+        asked_at = 0.0
+        while True:
+            await asyncio.sleep(WATCH_EVERY)
+            now = loop.time()
+            quiet = now - session.last_heard
+            if asked is not None and asked.done():
+                if not asked.cancelled() and asked.exception() is not None:
+                    log.debug("%s: status not read: %s", self.name, asked.exception())
+                asked = None
+            if quiet < ASK_AFTER:
+                self._attempt = 0
+            elif asked is None:
+                asked_at = now
+                asked = asyncio.create_task(session.read_status())
+            elif now - max(asked_at, session.last_heard) > DEAD_AFTER:
+                asked.cancel()
+                return f"no answer for {quiet:.1f} s"
+
+    async def _watch_clock(self, session: Session) -> str:
+        """The server's own clock must move: a server can answer and be dead behind."""
+        before = 0
+        stuck = 0
+        while True:
+            try:
+                status = await session.read_status()
+            except (TimeoutError, ConnectionError) as error:
+                log.debug("%s: clock not read: %s", self.name, error)
+            else:
+                stuck = stuck + 1 if status.current_time == before else 0
+                before = status.current_time
+                self.clock_offset_ticks = before - (time.time_ns() // 100 + WINDOWS_TICKS)
+                if stuck >= CLOCK_STUCK_READS:
+                    self._report(Reason.SERVER_CLOCK_STUCK, Severity.HIGH)
+                    return "its clock stands still"
+            await asyncio.sleep(CLOCK_EVERY)
+
+    def _enter(self, state: ServerState, reason: str) -> None:
+        if state is not self.state:
+            self.since = datetime.now(UTC)
+        self.state = state
+        self.reason = reason
+
+    def _report(self, reason: Reason, severity: Severity, **blanks: object) -> None:
+        sentence = reason.sentence(server=self.name, **blanks)
+        log.info(sentence)
+        emit(EventKind.SERVER, reason.name, severity, self.name, sentence)

@@ -1,0 +1,30 @@
+"""Why a server, a pipe or an item is as it is: codes for programs, sentences for people."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Reason(Enum):
+    """A member's name is the chronicle's ``code``; its value the sentence, with its blanks."""
+
+    SERVER_CONNECTED = "connected to {server}"
+    SERVER_LOST = "connection to {server} lost: {why}"
+    SERVER_REFUSED = "{server} refused the connection: {why}"
+    SERVER_UNREACHABLE = "{server} cannot be reached: {why}"
+    SERVER_QUARANTINED = "{server} is left alone for {seconds} s: {why}"
+    CERTIFICATE_REJECTED = "certificate of {server} is not trusted: {why}"
+    SUBSCRIPTION_HEALED = "subscription of {pipe} at {server} was made anew: {why}"
+    SERVER_CLOCK_STUCK = "the clock of {server} stands still"
+    CAPABILITY_LEARNED = "{server} does not take {what}; writing without"
+    PIPE_RUNNING = "pipe {pipe} is running"
+    PIPE_WAITING = "pipe {pipe} waits for {what}"
+    PIPE_FAULTED = "pipe {pipe} stopped: {why}; it is started again"
+    ITEM_ERROR = "item {item} of {pipe}: {why}"
+    ITEMS_FAILING = "{count} items of {pipe} fail, first item {item}: {why}"
+    ITEMS_RECOVERED = "all items of {pipe} are good again"
+    REVISION_REFUSED = "revision {revision} cannot be run: {why}"
+
+    def sentence(self, **blanks: object) -> str:
+        """The sentence with its blanks filled in."""
+        return self.value.format(**blanks)

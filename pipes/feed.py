@@ -1,0 +1,322 @@
+"""The reading half of a flow: what should be subscribed at a server, and what is.
+
+Nobody subscribes anything: a flow edits ``wanted``, and one task compares it with what the
+session has and makes it so, in batches. A new session starts from nothing. An item that the
+server refuses is tried again later, alone; a subscription that is silent, lost or has a gap is
+made anew, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from pipes.core.choices import CodecName, Trigger
+from pipes.core.node_ids import NodeIdError
+from pipes.core.status_codes import code_of
+from pipes.core.values import is_bad
+from pipes.opcua.lane import MonitoredItemSpec, Subscription, SubscriptionSettings
+from pipes.opcua.session import Session
+
+log = logging.getLogger(__name__)
+
+#: Servers slow down with the square of the items in one subscription (pitfalls of the field).
+ITEMS_PER_SUBSCRIPTION: Final = 5_000
+KEEP_ALIVE_SECONDS: Final = 2.5
+#: A subscription that says nothing for so many keep-alive times is taken for dead.
+SILENT_KEEP_ALIVES: Final = 3
+FIRST_RETRY: Final = 0.5
+LONGEST_RETRY: Final = 4.0
+FILTER_REFUSALS: Final = frozenset(
+    code_of(name)
+    for name in (
+        "BadMonitoredItemFilterUnsupported",
+        "BadMonitoredItemFilterInvalid",
+        "BadFilterNotAllowed",
+        "BadDeadbandFilterInvalid",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedItem:
+    """One value to watch; ``node`` is NodeId text, resolved anew for every session."""
+
+    handle: int
+    node: str
+    sampling_interval_ms: float
+    trigger: Trigger
+    absolute_deadband: float | None
+    index_range: str
+
+
+class Receiver(Protocol):
+    """The flow, as its feed sees it; every call is synchronous and returns at once."""
+
+    def values(self, values: dict[int, bytes], special: frozenset[int]) -> None: ...
+
+    def subscribing(self, handles: Collection[int]) -> None:
+        """The next value of each handle is the first of a new monitored item."""
+
+    def watch_refused(self, handle: int, status: int, message: str) -> None: ...
+
+    def filter_refused(self, handle: int) -> None:
+        """The server takes no deadband for this item: the flow has to filter."""
+
+    def healed(self, why: str) -> None: ...
+
+
+class _Stream:
+    """One subscription of a feed: the lane's sink, and what it carries."""
+
+    def __init__(self, feed: Feed, now: float) -> None:
+        self._feed = feed
+        self.heard = now
+        self.subscription: Subscription | None = None
+        self.monitored: dict[int, int] = {}  # handle -> MonitoredItemId, 0 = not answered yet
+        self.doomed: list[int] = []  # MonitoredItemIds to delete on the server
+        self.is_lost = False
+
+    def values(self, values: dict[int, bytes], special: frozenset[int]) -> None:
+        self.heard = self._feed.now()
+        self._feed.receiver.values(values, special)
+
+    def keep_alive(self) -> None:
+        self.heard = self._feed.now()
+
+    def lost(self, reason: str) -> None:
+        self._feed.renew(self, reason)
+
+    def gap(self, missed: int) -> None:
+        self._feed.renew(self, f"{missed} notifications were lost")
+
+
+class Feed:
+    def __init__(
+        self,
+        name: str,
+        publishing_interval_ms: float,
+        codec: CodecName,
+        receiver: Receiver,
+        now: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.receiver = receiver
+        self.now = now
+        self.wanted: dict[int, FeedItem] = {}
+        self.source_timestamps = True
+        self.publishing_interval_ms = publishing_interval_ms
+        self._codec = codec
+        self._session: Session | None = None
+        self._streams: list[_Stream] = []
+        self._place: dict[int, _Stream] = {}
+        self._retries: dict[int, tuple[float, int]] = {}  # handle -> (when, attempt)
+        self._no_filter: set[int] = set()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    # -- what the flow says ---------------------------------------------------------------------
+
+    def connected(self, session: Session) -> None:
+        self.disconnected()
+        self._session = session
+        self._task = asyncio.create_task(self._work(session), name=f"feed {self.name}")
+        self._wake.set()
+
+    def disconnected(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._session = None
+        for stream in self._streams:
+            stream.is_lost = True
+        self._streams.clear()
+        self._place.clear()
+        self._retries.clear()
+
+    async def unsubscribe(self) -> None:
+        """Delete the subscriptions on the server and read nothing more."""
+        streams = list(self._streams)
+        self.disconnected()
+        for stream in streams:
+            if stream.subscription is not None:
+                await stream.subscription.delete()
+
+    def add(self, items: Iterable[FeedItem]) -> None:
+        self.wanted.update((item.handle, item) for item in items)
+        self._wake.set()
+
+    def remove(self, handles: Iterable[int]) -> None:
+        for handle in handles:
+            self.wanted.pop(handle, None)
+            self._retries.pop(handle, None)
+            self._no_filter.discard(handle)
+            self._take_out(handle)
+        self._wake.set()
+
+    def again(self, handle: int) -> None:
+        """Make the monitored item of ``handle`` anew: its values cannot be trusted."""
+        self._take_out(handle)
+        self._wake.set()
+
+    def tick(self, now: float) -> None:
+        """Look at the clock: silent subscriptions, items whose next try is due."""
+        limit = KEEP_ALIVE_SECONDS * SILENT_KEEP_ALIVES
+        for stream in list(self._streams):
+            if now - stream.heard > limit:
+                self.renew(stream, f"silent for {now - stream.heard:.0f} s")
+        if any(when <= now for when, _ in self._retries.values()):
+            self._wake.set()
+
+    def renew(self, stream: _Stream, why: str) -> None:
+        """Give a subscription up; its items are subscribed again in a new one."""
+        if stream.is_lost:
+            return
+        stream.is_lost = True
+        for handle in stream.monitored:
+            self._place.pop(handle, None)
+        self.receiver.healed(why)
+        self._wake.set()
+
+    @property
+    def session(self) -> Session | None:
+        return self._session
+
+    def is_subscribed(self, handle: int) -> bool:
+        return handle in self._place
+
+    def subscribed_handles(self) -> list[int]:
+        return list(self._place)
+
+    # -- making it so ---------------------------------------------------------------------------
+
+    async def _work(self, session: Session) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._delete_lost()
+                await self._delete_doomed()
+                await self._add_missing(session)
+            except (ConnectionError, TimeoutError) as error:
+                # A lost session is replaced by the connection, and this task with it.
+                log.debug("feed %s: %s", self.name, error)
+                await asyncio.sleep(FIRST_RETRY)
+                self._wake.set()
+            except Exception:
+                log.exception("feed %s: subscribing failed; tried again", self.name)
+                await asyncio.sleep(LONGEST_RETRY)
+                self._wake.set()
+
+    async def _delete_lost(self) -> None:
+        for stream in [stream for stream in self._streams if stream.is_lost]:
+            self._streams.remove(stream)
+            if stream.subscription is not None:
+                await stream.subscription.delete()
+
+    async def _delete_doomed(self) -> None:
+        for stream in self._streams:
+            doomed, stream.doomed = stream.doomed, []
+            if doomed and stream.subscription is not None:
+                await stream.subscription.remove(doomed)
+
+    async def _add_missing(self, session: Session) -> None:
+        now = self.now()
+        missing = [
+            item
+            for handle, item in self.wanted.items()
+            if handle not in self._place and self._retries.get(handle, (0.0, 0))[0] <= now
+        ]
+        while missing:
+            stream = await self._stream_with_room(session)
+            room = ITEMS_PER_SUBSCRIPTION - len(stream.monitored)
+            part, missing = missing[:room], missing[room:]
+            await self._add(session, stream, part)
+
+    async def _stream_with_room(self, session: Session) -> _Stream:
+        for stream in self._streams:
+            if not stream.is_lost and len(stream.monitored) < ITEMS_PER_SUBSCRIPTION:
+                return stream
+        stream = _Stream(self, self.now())
+        stream.subscription = await session.lane(self._codec).subscribe(
+            SubscriptionSettings(
+                self.publishing_interval_ms, keep_alive_seconds=KEEP_ALIVE_SECONDS
+            ),
+            stream,
+        )
+        stream.heard = self.now()
+        self._streams.append(stream)
+        return stream
+
+    async def _add(self, session: Session, stream: _Stream, items: list[FeedItem]) -> None:
+        specs = [spec for item in items if (spec := self._spec(session, item)) is not None]
+        if not specs or stream.subscription is None:
+            return
+        handles = [spec.handle for spec in specs]
+        self.receiver.subscribing(handles)
+        for handle in handles:  # values may come before the answer does
+            self._place[handle] = stream
+            stream.monitored[handle] = 0
+        try:
+            results = await stream.subscription.add(specs)
+        except BaseException:
+            self.renew(stream, "its items could not be added")
+            raise
+        stream.heard = self.now()
+        for result in results:
+            if is_bad(result.status):
+                self._refused(stream, result.handle, result.status)
+            elif stream.monitored.get(result.handle) == 0:
+                stream.monitored[result.handle] = result.monitored_item_id
+                self._retries.pop(result.handle, None)
+            else:  # taken out of the configuration meanwhile
+                stream.doomed.append(result.monitored_item_id)
+                self._wake.set()
+
+    def _spec(self, session: Session, item: FeedItem) -> MonitoredItemSpec | None:
+        try:
+            node = session.encode_node(item.node)
+        except NodeIdError as error:
+            self._retry_later(item.handle)
+            self.receiver.watch_refused(item.handle, 0, str(error))
+            return None
+        return MonitoredItemSpec(
+            handle=item.handle,
+            node_id=node,
+            sampling_interval_ms=item.sampling_interval_ms,
+            trigger=item.trigger,
+            absolute_deadband=(
+                None if item.handle in self._no_filter else item.absolute_deadband
+            ),
+            index_range=item.index_range,
+            source_timestamp=self.source_timestamps,
+        )
+
+    def _refused(self, stream: _Stream, handle: int, status: int) -> None:
+        stream.monitored.pop(handle, None)
+        self._place.pop(handle, None)
+        if handle not in self.wanted:
+            return
+        if status in FILTER_REFUSALS and handle not in self._no_filter:
+            self._no_filter.add(handle)
+            self.receiver.filter_refused(handle)
+            self._wake.set()
+            return
+        self._retry_later(handle)
+        self.receiver.watch_refused(handle, status, "")
+
+    def _retry_later(self, handle: int) -> None:
+        attempt = self._retries.get(handle, (0.0, 0))[1]
+        delay = min(LONGEST_RETRY, FIRST_RETRY * 2**attempt)
+        self._retries[handle] = (self.now() + delay, min(attempt + 1, 16))
+
+    def _take_out(self, handle: int) -> None:
+        stream = self._place.pop(handle, None)
+        if stream is None:
+            return
+        monitored_item_id = stream.monitored.pop(handle, 0)
+        if monitored_item_id:
+            stream.doomed.append(monitored_item_id)

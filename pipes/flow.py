@@ -1,0 +1,492 @@
+"""One direction of one pipe: notifications of the reader become writes at the writer.
+
+A value that needs nothing goes straight through: `values` hands its bytes to the writer. Every
+handle that needs a look stands in ``_attention``: not ready yet, first value of a subscription,
+a conversion, a deadband of ours, an item in error, an echo to suppress. Only those cost Python
+per value; `_consider` decides about one of them.
+
+A handle is the item's id. ``last`` keeps the newest bytes of each as they came: what is decided
+anew, after an error or a new session, is always decided about the newest value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, MutableMapping
+from typing import Final
+
+from pipes.connections import ServerConnection
+from pipes.core.binary import DecodeError, comparable
+from pipes.core.choices import Direction, InitialWrite, Timestamps
+from pipes.core.echo import EchoGuard, WriteResult
+from pipes.core.quality import Ability, writes_source_timestamp
+from pipes.core.retries import Retry, advise
+from pipes.core.status_codes import name_of
+from pipes.core.transfer import (
+    Hold,
+    History,
+    Reject,
+    Rule,
+    Skip,
+    Target,
+    Write,
+    absolute_deadband,
+    decide_transfer,
+    passes_untouched,
+    rule_for,
+    watches_status,
+)
+from pipes.core.transform import InvalidTransformError
+from pipes.core.wanted import Item, Pipe
+from pipes.faults import Faults
+from pipes.feed import Feed, FeedItem
+from pipes.staleness import Staleness
+from pipes.targets import Targets
+from pipes.writer import Writer
+from redundancy.gate import TargetGate
+
+log = logging.getLogger(__name__)
+
+HAS_STATUS: Final = 0x02
+HAS_SOURCE_TIMESTAMP: Final = 0x04
+FADE_SECONDS: Final = 60.0
+
+Guards = MutableMapping[int, EchoGuard]
+
+
+class Flow:
+    """``guards`` are shared by the two flows of a pipe; ``offer_again`` reaches either of them."""
+
+    def __init__(
+        self,
+        pipe: Pipe,
+        reader: ServerConnection,
+        writer: ServerConnection,
+        gate: TargetGate,
+        guards: Guards,
+        offer_again: Callable[[Direction, int], None],
+        *,
+        is_reverse: bool,
+    ) -> None:
+        self.name = f"{pipe.name} {'reverse' if is_reverse else 'forward'}"
+        self.pipe = pipe
+        self.direction = Direction.REVERSE if is_reverse else Direction.FORWARD
+        self.reading = reader
+        self.writing = writer
+        self.gate = gate
+        self.items: dict[int, Item] = {}
+        self.last: dict[int, bytes] = {}
+        self.held_back: dict[int, str] = {}  # handle -> why the newest value is not written
+        self.received = 0
+        self.healed_subscriptions = 0
+        self._now = asyncio.get_running_loop().time
+        self._guards = guards
+        self._offer_again = offer_again
+        self._is_reverse = is_reverse
+        self._rules: dict[int, Rule] = {}
+        self._histories: dict[int, History] = {}
+        self._attention: set[int] = set()
+        self._first: set[int] = set()
+        self._holds: dict[int, float] = {}  # handle -> when to decide again
+        self._settling: set[int] = set()
+        self._watches_status = False
+        self._is_draining = False
+        self.faults = Faults(self._now)
+        self.targets = Targets(self.name, self, self._now)
+        self.writer = Writer(
+            pipe.codec, self, self.targets.prefixes, gate.may_write, self._now
+        )
+        self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
+        self.staleness = Staleness(self.feed, self.last, self._now)
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self.reading.add_listener(self)
+        if self.writing is not self.reading:
+            self.writing.add_listener(self)
+
+    async def drain(self) -> None:
+        """Take no more values; returns when no write is on its way."""
+        self._is_draining = True
+        while self.writer.window.in_flight:
+            await asyncio.sleep(0.005)
+
+    def close(self) -> None:
+        self.reading.remove_listener(self)
+        if self.writing is not self.reading:
+            self.writing.remove_listener(self)
+        self._reader_gone()
+        self._writer_gone()
+
+    async def unsubscribe(self) -> None:
+        """Leave nothing of this flow in a session that other pipes go on using."""
+        await self.feed.unsubscribe()
+
+    def connected(self, connection: ServerConnection) -> None:
+        session = connection.session
+        if session is None:
+            return
+        self._reset_guards()
+        if connection is self.writing:
+            self.writer.connected(connection, session)
+            self.targets.connected()
+            self.faults.reset_throttles()
+            self._attention.update(self.items)
+            self._first.update(self.last)
+        if connection is self.reading:
+            self.feed.source_timestamps = self.pipe.timestamps is not Timestamps.NONE
+            self.feed.connected(session)
+        self.tick(self._now())
+
+    def disconnected(self, connection: ServerConnection) -> None:
+        if connection is self.reading:
+            self._reader_gone()
+        if connection is self.writing:
+            self._writer_gone()
+
+    def _reader_gone(self) -> None:
+        self.feed.disconnected()
+        self.staleness.disconnected()
+
+    def _writer_gone(self) -> None:
+        self.writer.disconnected()
+        self.targets.disconnected()
+
+    def tick(self, now: float) -> None:
+        """Look at the clock: retries, holds that end, silent subscriptions, an opened gate."""
+        session = self.writing.session
+        if session is not None:
+            self.targets.tick(session, now)
+        self.feed.tick(now)
+        self.staleness.tick(now)
+        due = self.faults.due(now)
+        due += [handle for handle, when in self._holds.items() if when <= now]
+        if due:
+            self._offer_newest(due)
+        self._learn_from_success()
+        self._settle_echoes(now)
+        self.writer.flush()
+
+    # -- items ----------------------------------------------------------------------------------
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Take items in; those of both directions have their guard in ``guards`` already."""
+        new = [item for item in items if self._compile(item)]
+        self._attention.update(item.id for item in new)
+        self.writer.watched.update(i.id for i in new if i.direction is Direction.BOTH)
+        self.writer.pending.limit = max(1, len(self.items))
+        self.targets.add({item.id: self._written_node(item) for item in new})
+        self.feed.add(self._feed_item(item) for item in new)
+
+    def _compile(self, item: Item) -> bool:
+        self.items[item.id] = item
+        try:
+            self._rules[item.id] = rule_for(item, self.pipe, is_reverse=self._is_reverse)
+        except InvalidTransformError as error:
+            self._fault(item.id, 0, str(error), retries=False)
+            return False
+        self._histories[item.id] = History()
+        self._watches_status |= watches_status(item, self.pipe)
+        return True
+
+    def remove(self, handles: Collection[int]) -> None:
+        """Take items out; what is on its way of them ends by itself."""
+        self.feed.remove(handles)
+        self.targets.remove(handles)
+        self.writer.forget(handles)
+        self.faults.forget(handles)
+        self._attention.update(handles)  # a late value of a removed item must not go through
+        self._first.difference_update(handles)
+        self._settling.difference_update(handles)
+        known: tuple[dict[int, object], ...] = (
+            self.items, self.last, self.held_back, self._rules, self._histories, self._holds,
+        )  # type: ignore[assignment]  # fmt: skip
+        for table in known:
+            for handle in handles:
+                table.pop(handle, None)
+
+    def _written_node(self, item: Item) -> tuple[str, str]:
+        return (item.source_node, item.index_range) if self._is_reverse else (item.target_node, "")
+
+    def _feed_item(self, item: Item) -> FeedItem:
+        interval = item.sampling_interval_ms
+        return FeedItem(
+            handle=item.id,
+            node=item.target_node if self._is_reverse else item.source_node,
+            sampling_interval_ms=-1.0 if interval is None else float(interval),
+            trigger=item.trigger,
+            absolute_deadband=absolute_deadband(item),
+            index_range="" if self._is_reverse else item.index_range,
+        )
+
+    # -- values arrive (called by the feed) -----------------------------------------------------
+
+    def values(self, values: dict[int, bytes], special: frozenset[int]) -> None:
+        if self._is_draining:
+            return
+        self.received += len(values)
+        self.last.update(values)
+        look: Collection[int] = special
+        if self._attention:
+            look = (values.keys() & self._attention) | special
+        if self._watches_status or self.writing.writes_status is False:
+            doubtful = {handle for handle, value in values.items() if value[0] & HAS_STATUS}
+            look = doubtful.union(look)
+        if look:
+            values = self._decided(values, look)
+        if values:
+            self.writer.offer(values)
+
+    def _decided(self, values: dict[int, bytes], look: Collection[int]) -> dict[int, bytes]:
+        through = {handle: value for handle, value in values.items() if handle not in look}
+        for handle in look:
+            decided = self._arrived(handle, values[handle])
+            if decided is not None:
+                through[handle] = decided
+        return through
+
+    def subscribing(self, handles: Collection[int]) -> None:
+        self._first.update(handles)
+        self._attention.update(handles)
+
+    def watch_refused(self, handle: int, status: int, message: str) -> None:
+        if handle in self.items:
+            why = message or f"{name_of(status)}: {advise(status).sentence}"
+            self._fault(handle, status, f"at {self.reading.name}: {why}", retries=True)
+
+    def filter_refused(self, handle: int) -> None:
+        deadband = absolute_deadband(self.items[handle])
+        if deadband is not None:
+            self._rules[handle] = self._rules[handle].with_own_deadband(deadband)
+            self._attention.add(handle)
+
+    def healed(self, why: str) -> None:
+        self.healed_subscriptions += 1
+        log.info("%s: subscription made anew: %s", self.name, why)
+
+    # -- one value ------------------------------------------------------------------------------
+
+    def _arrived(self, handle: int, value: bytes) -> bytes | None:
+        """Decide about a value that came, or that is considered again; None writes nothing."""
+        guard = self._guards.get(handle) if handle in self.writer.watched else None
+        if guard is not None and not self._is_wanted(guard, value):
+            self._first.discard(handle)
+            return None
+        return self._decide(handle, value)
+
+    def _is_wanted(self, guard: EchoGuard, value: bytes) -> bool:
+        if self._is_reverse:
+            return guard.reverse_arrived(comparable(value))
+        return guard.forward_arrived(comparable(value))
+
+    def _decide(self, handle: int, value: bytes) -> bytes | None:
+        info = self.targets.infos.get(handle)
+        if info is None or handle not in self.targets.prefixes or handle not in self.items:
+            return None  # decided when the target is ready
+        if handle in self.faults.throttled:
+            self.faults.owe(handle)
+            return None
+        rule = self._rules[handle]
+        target = Target(info.type, info.value_rank, self._ability(), self._same_namespaces())
+        decision = decide_transfer(value, rule, target, self._histories[handle], self._now())
+        self._holds.pop(handle, None)
+        match decision:
+            case Write(written):
+                self.held_back.pop(handle, None)
+                return self._unless_held(handle, value, written, rule, target)
+            case Hold(reason, again_seconds):
+                self.held_back[handle] = reason.value
+                if again_seconds is not None:
+                    self._holds[handle] = self._now() + again_seconds
+            case Reject(sentence):
+                self._fault(handle, 0, sentence, retries=False)
+            case Skip():
+                pass
+        self._not_written(handle)
+        return None
+
+    def _unless_held(
+        self, handle: int, value: bytes, written: bytes, rule: Rule, target: Target
+    ) -> bytes | None:
+        """The first value of a subscription may be what the target has already."""
+        is_first = handle in self._first
+        self._first.discard(handle)
+        watched = handle in self.writer.watched
+        if not watched and handle not in self.faults.current and passes_untouched(
+            value, rule, target
+        ):
+            self._attention.discard(handle)
+        if is_first and not watched and self._is_held(handle, written):
+            self.faults.clear((handle,))
+            return None
+        return written
+
+    def _is_held(self, handle: int, written: bytes) -> bool:
+        policy = self.pipe.initial_write
+        if policy is InitialWrite.ALWAYS:
+            return False
+        if policy is InitialWrite.NEVER and not self.writer.counts[handle]:
+            return True
+        held = self.writer.held.get(handle)
+        if held is None:
+            return False
+        if self.writer.keep_timestamps and handle not in self.writer.bare:
+            return held == written
+        return comparable(held) == comparable(written)
+
+    def _not_written(self, handle: int) -> None:
+        guard = self._guards.get(handle) if handle in self.writer.watched else None
+        if guard is not None:
+            self._follow(handle, guard.not_written(self.direction))
+
+    def _ability(self) -> Ability:
+        return Ability(self.writing.writes_status, self.writing.writes_timestamps)
+
+    def _same_namespaces(self) -> bool:
+        reader, writer = self.reading.session, self.writing.session
+        return (
+            reader is not None
+            and writer is not None
+            and reader.namespaces[2:] == writer.namespaces[2:]
+        )
+
+    def _offer_newest(self, handles: Iterable[int]) -> None:
+        """Decide anew about the newest value of each handle."""
+        values: dict[int, bytes] = {}
+        for handle in handles:
+            newest = self.last.get(handle)
+            decided = None if newest is None else self._arrived(handle, newest)
+            if decided is not None:
+                values[handle] = decided
+        if values:
+            self.writer.offer(values)
+
+    def offer_one(self, handle: int) -> None:
+        """The guard asks for the newest value of one handle, whatever came before."""
+        newest = self.last.get(handle)
+        decided = None if newest is None else self._decide(handle, newest)
+        if decided is not None:
+            self.writer.offer({handle: decided})
+
+    # -- targets and writes (called by targets and writer) --------------------------------------
+
+    def targets_ready(self, handles: Collection[int]) -> None:
+        self.writer.keep_timestamps = writes_source_timestamp(
+            self.pipe.timestamps, self._ability()
+        )
+        for handle in handles:
+            present = self.targets.infos[handle].value
+            if present is not None:
+                self.writer.held[handle] = present
+        self.faults.clear(handles)
+        self._offer_newest(handles)
+
+    def target_unusable(self, handle: int, status: int, message: str) -> None:
+        why = message or f"{name_of(status)}: {advise(status).sentence}"
+        self._fault(handle, status, f"at {self.writing.name}: {why}", retries=True)
+
+    def may_send(self, handle: int, value: bytes) -> bool:
+        """The last question about a watched handle before its value goes into a request."""
+        guard = self._guards.get(handle)
+        if guard is None:
+            return True
+        return guard.write_started(self.direction, comparable(value))
+
+    def settled(self, handle: int, result: WriteResult) -> None:
+        guard = self._guards.get(handle)
+        if guard is None:
+            return
+        self._follow(handle, guard.write_done(self.direction, result, self._now()))
+        if guard.unsettled is self.direction:
+            self._settling.add(handle)
+
+    def _follow(self, handle: int, wish: Direction | None) -> None:
+        if wish is not None:
+            self._offer_again(wish, handle)
+
+    def recovered(self, handles: Iterable[int]) -> None:
+        self.faults.clear(handles)
+
+    def write_refused(self, handle: int, value: bytes, status: int) -> None:
+        """Do what the table advises for this status."""
+        advice = advise(status)
+        why = f"at {self.writing.name}: {name_of(status)}: {advice.sentence}"
+        if advice.retry is Retry.RETRY_NOW_WITHOUT and self._learn_refusal(handle, value):
+            self._offer_newest((handle,))
+        elif advice.retry is Retry.CONVERT_AGAIN and not self._rules[handle].watches_type:
+            self._rules[handle] = self._rules[handle].watching_type()
+            self._attention.add(handle)
+            self._offer_newest((handle,))
+        else:
+            self._fault(handle, status, why, retries=advice.retry is Retry.RETRY_LATER)
+
+    def _learn_refusal(self, handle: int, value: bytes) -> bool:
+        """Find out what the server did not take; False if there is nothing left to leave out."""
+        has_status = bool(value[0] & HAS_STATUS)
+        has_timestamp = bool(value[0] & HAS_SOURCE_TIMESTAMP)
+        takes_timestamps = self.writing.writes_timestamps
+        if has_timestamp and self.pipe.timestamps is Timestamps.AUTO:
+            if takes_timestamps is None:
+                self.writing.learn(writes_timestamps=False)
+            elif not has_status:
+                self.writer.bare.add(handle)
+            else:
+                self.writing.learn(writes_status=False)
+            self.writer.keep_timestamps = self.writing.writes_timestamps is not False
+            return True
+        if has_status and self.writing.writes_status is not False:
+            self.writing.learn(writes_status=False)
+            return True
+        return False
+
+    def _learn_from_success(self) -> None:
+        sample = self.writer.sample
+        if not sample:
+            return
+        if self.writing.writes_timestamps is None and sample[0] & HAS_SOURCE_TIMESTAMP:
+            self.writing.learn(writes_timestamps=True)
+        if self.writing.writes_status is None and sample[0] & HAS_STATUS:
+            self.writing.learn(writes_status=True)
+
+    def _fault(self, handle: int, status: int, message: str, *, retries: bool) -> None:
+        fault = self.faults.record(handle, status, message, retries=retries)
+        self._attention.add(handle)
+        self.writer.in_error.add(handle)
+        if fault.count == 1:
+            log.info("%s: item %s: %s", self.name, handle, message)
+        self._not_written(handle)
+
+    # -- echoes ---------------------------------------------------------------------------------
+
+    def _reset_guards(self) -> None:
+        """A server is new: what was under way is void, and the source has the first word."""
+        for handle in self.writer.watched:
+            self._guards[handle] = EchoGuard(self._settle_seconds())
+        self._settling.clear()
+
+    def _settle_seconds(self) -> float:
+        return 1.0 + 4 * self.pipe.publishing_interval_ms / 1000
+
+    def _settle_echoes(self, now: float) -> None:
+        """An echo that does not come is settled by reading the written side."""
+        ask: list[int] = []
+        for handle in list(self._settling):
+            guard = self._guards.get(handle)
+            if guard is None or guard.unsettled is not self.direction:
+                self._settling.discard(handle)
+            elif guard.settle(now) is self.direction:
+                ask.append(handle)
+        if ask:
+            self.targets.read_present(self.writing.session, ask, self._checked)
+
+    def _checked(self, handle: int, value: bytes | None) -> None:
+        guard = self._guards.get(handle)
+        if guard is None:
+            return
+        try:
+            present = None if value is None else comparable(value)
+        except DecodeError:
+            present = None
+        self._follow(handle, guard.checked(present, self._now()))

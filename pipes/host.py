@@ -1,0 +1,295 @@
+"""The pipe host: the part of a pipe worker that owns the loop and its pipes.
+
+It knows nothing of Celery, Redis or the web. The board's generation word tells it to look at the
+configuration again; the database, or the last-good file when that is away, says what is wanted;
+claims say which pipes are its own. Everything else is reconciling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from pipes.claims import Claims
+from pipes.connections import ServerConnection
+from pipes.core.choices import ServerState
+from pipes.core.reasons import Reason
+from pipes.core.reconcile import PipeChange, changed_servers, pipe_change
+from pipes.core.sharing import may_claim
+from pipes.core.wanted import Pipe, Wanted
+from pipes.pki import Pki
+from pipes.runner import PipeRunner
+from pipes.status import item_status, pipe_status, server_status
+from redundancy.board import Board, HostSlot
+from redundancy.command import CommandServer
+from redundancy.core.events import EventKind, Severity
+from redundancy.gate import WriteGate
+from redundancy.signals import emit
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two beats: progress on the board, a look at the generation word.
+BEAT: Final = 0.05
+#: Seconds between two looks at pipes that nobody has claimed.
+CLAIM_EVERY: Final = 0.1
+#: A configuration that cannot be read is asked for again after so many seconds.
+LOAD_RETRY: Final = 2.0
+DRAIN_SECONDS: Final = 1.0
+EMPTY: Final = Wanted(revision=0, servers={}, pipes={})
+
+
+class PipeHost:
+    def __init__(
+        self,
+        *,
+        index: int,
+        workers: int,
+        claims: Claims,
+        board: Board,
+        pki: Pki,
+        application_uri: str,
+        load_wanted: Callable[[], Wanted],
+        socket_path: Path,
+    ) -> None:
+        self.index = index
+        self.wanted = EMPTY
+        self.connections: dict[str, ServerConnection] = {}
+        self.runners: dict[str, PipeRunner] = {}
+        self.lag_seconds = 0.0
+        self._workers = workers
+        self._claims = claims
+        self._board = board
+        self._gate = WriteGate(board)
+        self.pki = pki
+        self.application_uri = application_uri
+        self._load_wanted = load_wanted
+        self._socket = CommandServer(
+            socket_path, {"status": self._answer_status, "items": self._answer_items}
+        )
+        self._generation = -1
+        self._started = time.monotonic()
+        self._unclaimed_since: dict[str, float] = {}
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    def poke(self) -> None:
+        """Look at the configuration now; without it the generation word says so soon."""
+        self._generation = -1
+        self._wake.set()
+
+    async def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until `stop`; then let go of everything in order."""
+        await self._socket.start()
+        beat = asyncio.create_task(self._beat(), name="beat")
+        configuration = asyncio.create_task(self._follow_configuration(), name="configuration")
+        claiming = asyncio.create_task(self._claim_pipes(), name="claiming")
+        tasks = (beat, configuration, claiming)
+        try:
+            stopping = asyncio.create_task(self._stopping.wait(), name="stopping")
+            done, _ = await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done & set(tasks):
+                task.result()  # a loop of the host never ends by itself: raise what ended it
+        finally:
+            for task in (configuration, claiming):
+                task.cancel()
+            await asyncio.gather(configuration, claiming, return_exceptions=True)
+            await self._let_go()
+            beat.cancel()
+            await asyncio.gather(beat, return_exceptions=True)
+            await self._socket.stop()
+
+    async def _let_go(self) -> None:
+        """Drain: no new values, writes on their way end, sessions are closed, claims released."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await asyncio.gather(*(runner.drain() for runner in self.runners.values()))
+        self._gate.shut()
+        for runner in self.runners.values():
+            runner.close()
+        await asyncio.gather(
+            *(connection.stop() for connection in self.connections.values()),
+            return_exceptions=True,
+        )
+        self._claims.release_all()
+
+    # -- beat -----------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        slot: HostSlot = self._board.host(self.index)
+        expected = loop.time()
+        while True:
+            slot.progress()
+            now = loop.time()
+            self.lag_seconds = max(0.0, now - expected)
+            slot.lagged(int(self.lag_seconds * 1e9))
+            for runner in self.runners.values():
+                runner.tick(now)
+            self._adopt_term(slot)
+            if self._board.generation != self._generation:
+                self._wake.set()
+            expected = loop.time() + BEAT
+            await asyncio.sleep(BEAT)
+
+    def _adopt_term(self, slot: HostSlot) -> None:
+        """Write in a new term only when no write of an older one is on its way."""
+        if not self._gate.has_newer_term():
+            return
+        flows = (flow for runner in self.runners.values() for flow in runner.flows)
+        if not any(flow.writer.window.in_flight for flow in flows):
+            slot.quiesced(self._gate.adopt())
+
+    # -- configuration --------------------------------------------------------------------------
+
+    async def _follow_configuration(self) -> None:
+        while True:
+            generation = self._board.generation
+            try:
+                wanted, changes = await asyncio.to_thread(self._load, self.wanted)
+            except Exception as error:
+                log.warning("configuration not loaded, tried again: %s", error)
+                await asyncio.sleep(LOAD_RETRY)
+                continue
+            if wanted is not self.wanted:
+                await self._apply(wanted, changes)
+                _freeze_once()
+            for connection in self.connections.values():
+                connection.retry_now()  # trust and reachability may have changed with it
+            self._generation = generation
+            self._board.host(self.index).applied(self.wanted.revision, generation)
+            await self._wake.wait()
+            self._wake.clear()
+
+    def _load(self, actual: Wanted) -> tuple[Wanted, dict[str, PipeChange]]:
+        """In a thread: read what is wanted, and find what differs from what is done."""
+        wanted = self._load_wanted()
+        if wanted.revision == actual.revision:
+            return actual, {}
+        changes = {
+            name: pipe_change(pipe, wanted.pipes[name])
+            for name, pipe in actual.pipes.items()
+            if name in wanted.pipes
+        }
+        return wanted, changes
+
+    async def _apply(self, wanted: Wanted, changes: Mapping[str, PipeChange]) -> None:
+        before, self.wanted = self.wanted, wanted
+        altered = changed_servers(before.servers, wanted.servers)
+        for name in list(self.runners):
+            pipe = wanted.pipes.get(name)
+            if pipe is None or not self._is_runnable(pipe):
+                await self._end(name)
+            elif changes[name].restart or {pipe.source, pipe.target} & altered:
+                await self._end(name, keep_claim=True)
+            elif not changes[name].is_nothing:
+                self.runners[name].change(pipe, changes[name])
+            else:
+                self.runners[name].pipe = pipe
+        await self._drop_unused_connections(altered)
+        self._claim_now()
+
+    def _is_runnable(self, pipe: Pipe) -> bool:
+        return (
+            pipe.enabled
+            and self.wanted.servers[pipe.source].enabled
+            and self.wanted.servers[pipe.target].enabled
+        )
+
+    async def _drop_unused_connections(self, altered: frozenset[str]) -> None:
+        used = {
+            server
+            for runner in self.runners.values()
+            for server in (runner.pipe.source, runner.pipe.target)
+        }
+        gone = [name for name in self.connections if name not in used or name in altered]
+        await asyncio.gather(*(self.connections.pop(name).stop() for name in gone))
+
+    # -- questions ------------------------------------------------------------------------------
+
+    async def _answer_status(self, _params: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "revision": self.wanted.revision,
+            "pid": os.getpid(),
+            "lag_ms": round(self.lag_seconds * 1000, 1),
+            "servers": {name: server_status(c) for name, c in self.connections.items()},
+            "pipes": {name: pipe_status(runner) for name, runner in self.runners.items()},
+        }
+
+    async def _answer_items(self, params: dict[str, Any]) -> dict[str, Any]:
+        ids = {int(item_id) for item_id in params.get("ids", [])}
+        return {
+            str(item_id): item_status(runner, runner.pipe.items[item_id])
+            for runner in self.runners.values()
+            for item_id in ids & runner.pipe.items.keys()
+        }
+
+    # -- claiming -------------------------------------------------------------------------------
+
+    async def _claim_pipes(self) -> None:
+        while True:
+            self._claim_now()
+            await asyncio.sleep(CLAIM_EVERY)
+
+    def _claim_now(self) -> None:
+        """Take what this worker should have: its own pipes, and those of dead workers."""
+        runnable = sorted(n for n, pipe in self.wanted.pipes.items() if self._is_runnable(pipe))
+        if all(name in self.runners for name in runnable):
+            return
+        now = time.monotonic()
+        living = self._claims.living_workers(self._workers)
+        for place, name in enumerate(runnable):
+            if name in self.runners:
+                continue
+            unclaimed = now - self._unclaimed_since.setdefault(name, now)
+            if may_claim(
+                place,
+                me=self.index,
+                workers=self._workers,
+                living=living,
+                up_seconds=now - self._started,
+                unclaimed_seconds=unclaimed,
+            ) and self._claims.claim(name):
+                self._begin(self.wanted.pipes[name])
+
+    def _begin(self, pipe: Pipe) -> None:
+        self._unclaimed_since.pop(pipe.name, None)
+        self.runners[pipe.name] = PipeRunner(
+            pipe, self._connection(pipe.source), self._connection(pipe.target), self._gate
+        )
+
+    def _connection(self, name: str) -> ServerConnection:
+        connection = self.connections.get(name)
+        if connection is None:
+            connection = ServerConnection(
+                self.wanted.servers[name], self.pki, self.application_uri
+            )
+            self.connections[name] = connection
+            connection.start()
+        return connection
+
+    async def _end(self, name: str, *, keep_claim: bool = False) -> None:
+        runner = self.runners.pop(name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await runner.drain()
+                await runner.unsubscribe()
+        runner.close()
+        if not keep_claim:
+            self._claims.release(name)
+
+
+@cache
+def _freeze_once() -> None:
+    """Keep the first configuration out of the garbage collector's sight: its pauses would grow."""
+    gc.freeze()

@@ -1,0 +1,133 @@
+"""One running pipe: two flows over the connections of its two servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from pipes.connections import ServerConnection
+from pipes.core.choices import Direction, PipeState
+from pipes.core.echo import EchoGuard
+from pipes.core.rates import Rate
+from pipes.core.reasons import Reason
+from pipes.core.reconcile import PipeChange
+from pipes.core.wanted import Item, Pipe
+from pipes.flow import Flow
+from pipes.opcua.session import Session
+from redundancy.core.events import EventKind, Severity
+from redundancy.gate import WriteGate
+from redundancy.signals import emit
+
+
+class PipeRunner:
+    """Runs a pipe from construction to `close`; `change` alters its items in place."""
+
+    def __init__(
+        self, pipe: Pipe, source: ServerConnection, target: ServerConnection, gate: WriteGate
+    ) -> None:
+        self.pipe = pipe
+        self.source = source
+        self.target = target
+        self._guards: dict[int, EchoGuard] = {}
+        self.forward = Flow(
+            pipe, source, target, gate.target(target.name), self._guards, self._offer_again,
+            is_reverse=False,
+        )  # fmt: skip
+        self.reverse = Flow(
+            pipe, target, source, gate.target(source.name), self._guards, self._offer_again,
+            is_reverse=True,
+        )  # fmt: skip
+        self.rate = Rate(asyncio.get_running_loop().time())
+        self._was_running = False
+        self._failing = False
+        self._add(pipe.items.values())
+        for flow in self.flows:
+            flow.start()
+
+    @property
+    def flows(self) -> tuple[Flow, Flow]:
+        return self.forward, self.reverse
+
+    def change(self, pipe: Pipe, change: PipeChange) -> None:
+        """Alter items in place; the others do not notice."""
+        self.pipe = pipe
+        for flow in self.flows:
+            flow.remove(change.removed)
+        for item_id in change.removed:
+            self._guards.pop(item_id, None)
+        self._add(change.added)
+
+    async def drain(self) -> None:
+        """Take no more values; returns when no write is on its way."""
+        await asyncio.gather(*(flow.drain() for flow in self.flows))
+
+    async def unsubscribe(self) -> None:
+        """Delete this pipe's subscriptions: other pipes may go on using the sessions."""
+        await asyncio.gather(*(flow.unsubscribe() for flow in self.flows))
+
+    def close(self) -> None:
+        for flow in self.flows:
+            flow.close()
+
+    def tick(self, now: float) -> None:
+        for flow in self.flows:
+            flow.tick(now)
+        self.rate.count(now, self.writes)
+        self._report_edges()
+
+    @property
+    def writes(self) -> int:
+        return self.forward.writer.writes + self.reverse.writer.writes
+
+    @property
+    def state(self) -> tuple[PipeState, str]:
+        """The contract's state of the pipe, and why it is not running."""
+        for connection in (self.source, self.target):
+            if connection.session is None:
+                why = connection.reason or "connecting"
+                return PipeState.WAITING, f"{connection.name}: {why}"
+        shut = self.forward.gate.reason()
+        if shut is not None:
+            return PipeState.STANDBY, shut.value
+        return PipeState.RUNNING, ""
+
+    def _add(self, items: Iterable[Item]) -> None:
+        enabled = [item for item in items if item.enabled]
+        for item in enabled:
+            if item.direction is Direction.BOTH:
+                self._guards[item.id] = EchoGuard()
+        self.forward.add(item for item in enabled if item.direction is not Direction.REVERSE)
+        self.reverse.add(item for item in enabled if item.direction is not Direction.FORWARD)
+
+    def _offer_again(self, direction: Direction, handle: int) -> None:
+        flow = self.reverse if direction is Direction.REVERSE else self.forward
+        flow.offer_one(handle)
+
+    def _report_edges(self) -> None:
+        """Say once that the pipe runs or waits, and once that items fail or are well again."""
+        state, why = self.state
+        running = state is PipeState.RUNNING
+        if running != self._was_running:
+            self._was_running = running
+            if running:
+                self._emit(Reason.PIPE_RUNNING, Severity.INFO)
+            else:
+                self._emit(Reason.PIPE_WAITING, Severity.LOW, what=why)
+        faults = [fault for flow in self.flows for fault in flow.faults.current.items()]
+        if bool(faults) != self._failing:
+            self._failing = bool(faults)
+            if faults:
+                item, fault = faults[0]
+                self._emit(
+                    Reason.ITEMS_FAILING,
+                    Severity.HIGH,
+                    count=len(faults),
+                    item=item,
+                    why=fault.message,
+                )
+            else:
+                self._emit(Reason.ITEMS_RECOVERED, Severity.INFO)
+
+    def _emit(self, reason: Reason, severity: Severity, **blanks: object) -> None:
+        sentence = reason.sentence(pipe=self.pipe.name, **blanks)
+        emit(EventKind.PIPE, reason.name, severity, self.pipe.name, sentence)

@@ -1,0 +1,101 @@
+"""The third watchdog: values that the source has and the subscription does not send.
+
+A server can answer, keep its subscription alive and still have stopped sampling an item. A few
+items at a time are read; one whose value differs from the newest notification, and that is still
+not notified after a while, is stale: its monitored item is made anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pipes.core.binary import comparable
+from pipes.core.choices import Trigger
+from pipes.feed import Feed
+from pipes.opcua.reading import read_values
+
+log = logging.getLogger(__name__)
+
+#: How often items are looked at, how many at a time, and how long a difference may last.
+EVERY_SECONDS: Final = 5.0
+ITEMS_AT_A_TIME: Final = 100
+GRACE_SECONDS: Final = 3.0
+
+
+class Staleness:
+    def __init__(self, feed: Feed, last: Mapping[int, bytes], now: Callable[[], float]) -> None:
+        self.healed = 0
+        self._feed = feed
+        self._last = last
+        self._now = now
+        self._next_at = now() + EVERY_SECONDS
+        self._place = 0
+        self._suspects: dict[int, tuple[bytes, float]] = {}  # handle -> newest value then, when
+        self._task: asyncio.Task[None] | None = None
+
+    def disconnected(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        self._suspects.clear()
+
+    def tick(self, now: float) -> None:
+        self._judge(now)
+        if now >= self._next_at and (self._task is None or self._task.done()):
+            self._next_at = now + EVERY_SECONDS
+            self._task = asyncio.create_task(self._look(), name=f"staleness {self._feed.name}")
+
+    def _judge(self, now: float) -> None:
+        """A suspect that was notified since is well; one that was not in time is stale."""
+        for handle, (newest, since) in list(self._suspects.items()):
+            if self._last.get(handle) is not newest:
+                del self._suspects[handle]
+            elif now - since > self._grace():
+                del self._suspects[handle]
+                self.healed += 1
+                log.warning("%s: item %s is stale, subscribed anew", self._feed.name, handle)
+                self._feed.again(handle)
+
+    def _grace(self) -> float:
+        return GRACE_SECONDS + 3 * self._feed.publishing_interval_ms / 1000
+
+    async def _look(self) -> None:
+        session = self._feed.session
+        handles = self._next_handles()
+        if session is None or not handles:
+            return
+        nodes = [session.encode_node(self._feed.wanted[handle].node) for handle in handles]
+        before = {handle: self._last.get(handle) for handle in handles}
+        try:
+            values = await read_values(session, nodes)
+        except (ConnectionError, TimeoutError) as error:
+            log.debug("%s: not read: %s", self._feed.name, error)
+            return
+        now = self._now()
+        for handle, value in zip(handles, values, strict=True):
+            newest = before[handle]
+            if newest is None or self._last.get(handle) is not newest:
+                continue
+            if comparable(value) != comparable(newest):
+                self._suspects.setdefault(handle, (newest, now))
+
+    def _next_handles(self) -> list[int]:
+        """The next few items that a difference says something about, round and round."""
+        handles = [handle for handle in self._feed.subscribed_handles() if self._is_telling(handle)]
+        if self._place >= len(handles):
+            self._place = 0
+        part = handles[self._place : self._place + ITEMS_AT_A_TIME]
+        self._place += len(part)
+        return part
+
+    def _is_telling(self, handle: int) -> bool:
+        item = self._feed.wanted.get(handle)
+        return (
+            item is not None
+            and item.absolute_deadband is None
+            and item.trigger is not Trigger.STATUS
+            and not item.index_range
+        )

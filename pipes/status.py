@@ -1,0 +1,187 @@
+"""What a pipe host answers when it is asked: the contract's ``status`` bodies.
+
+Everything here is made when somebody asks, from what the flows keep anyway: nothing on the way of
+a value is done for a page that nobody looks at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from pipes.connections import ServerConnection
+from pipes.core.binary import DecodeError, decode_data_value, source_timestamp, status_of
+from pipes.core.choices import Direction, ItemState
+from pipes.core.json_values import data_value_to_json
+from pipes.core.status_codes import name_of
+from pipes.core.latency import Latency
+from pipes.core.values import is_bad, is_good, unix_to_ticks
+from pipes.core.wanted import Item
+from pipes.flow import Flow
+from pipes.runner import PipeRunner
+
+Body = dict[str, Any]
+
+
+def server_status(connection: ServerConnection) -> Body:
+    session = connection.session
+    return {
+        "state": connection.state.value,
+        "reason": connection.reason,
+        "since": _iso(connection.since),
+        "session_ms": None if session is None else session.session_timeout_ms,
+        "service_level": connection.service_level,
+        "limits": None
+        if session is None
+        else {
+            "read": session.limits.read,
+            "write": session.limits.write,
+            "monitored_items": session.limits.monitored_items,
+        },
+        "writes_status": connection.writes_status,
+        "writes_timestamps": connection.writes_timestamps,
+        "single_point_of_failure": False,
+        "last_error": connection.last_error,
+        "connects": connection.connects,
+        "clock_offset_ms": connection.clock_offset_ticks / 10_000,
+        "product": "" if session is None else session.product,
+        "version": "" if session is None else session.version,
+    }
+
+
+def pipe_status(runner: PipeRunner) -> Body:
+    state, reason = runner.state
+    latency = Latency()
+    for flow in runner.flows:
+        latency.merge(flow.writer.latency)
+    states = [item_state(runner, item)[0] for item in runner.pipe.items.values()]
+    return {
+        "state": state.value,
+        "reason": reason,
+        "items": len(states),
+        "good": states.count(ItemState.GOOD),
+        "rate": round(runner.rate.per_second(asyncio.get_running_loop().time(), runner.writes), 1),
+        "writes": runner.writes,
+        "errors": sum(flow.faults.total for flow in runner.flows),
+        "latency_ms": {"p50": latency.percentile_ms(0.5), "p99": latency.percentile_ms(0.99)},
+        "conflated": sum(flow.writer.pending.conflated for flow in runner.flows),
+        "queued": sum(len(flow.writer.pending) for flow in runner.flows),
+        "received": sum(flow.received for flow in runner.flows),
+        "unknown": sum(flow.writer.unknown for flow in runner.flows),
+        "healed_subscriptions": sum(flow.healed_subscriptions for flow in runner.flows),
+        "healed_items": sum(flow.staleness.healed for flow in runner.flows),
+    }
+
+
+def item_state(runner: PipeRunner, item: Item) -> tuple[ItemState, str]:
+    """The state of an item, the worse of its two directions, and why."""
+    if not item.enabled:
+        return ItemState.DISABLED, "the item is disabled"
+    for flow in _flows(runner, item):
+        fault = flow.faults.current.get(item.id)
+        if fault is not None:
+            return ItemState.ERROR, fault.message
+    flow = _leading(runner, item)
+    value = flow.last.get(item.id)
+    if value is None:
+        return ItemState.WAITING, f"no value from {flow.reading.name} yet"
+    if flow.reading.session is None:
+        return ItemState.STALE, f"{flow.reading.name} is not connected"
+    return _state_of(value, flow.held_back.get(item.id, ""))
+
+
+def _state_of(value: bytes, held_back: str) -> tuple[ItemState, str]:
+    try:
+        status = status_of(value)
+    except DecodeError as error:
+        return ItemState.ERROR, f"the value cannot be decoded: {error}"
+    if is_good(status):
+        return ItemState.GOOD, held_back
+    if is_bad(status):
+        return ItemState.BAD, held_back or f"the source says {name_of(status)}"
+    return ItemState.UNCERTAIN, held_back or f"the source says {name_of(status)}"
+
+
+def item_status(runner: PipeRunner, item: Item) -> Body:
+    state, reason = item_state(runner, item)
+    flow = _leading(runner, item)
+    newest = flow.last.get(item.id)
+    return {
+        "state": state.value,
+        "reason": reason,
+        "source": _value(newest),
+        "written": _written(flow, item),
+        "last_error": _last_error(runner, item),
+        "writes": sum(one.writer.counts[item.id] for one in _flows(runner, item)),
+        "errors": sum(one.faults.counts[item.id] for one in _flows(runner, item)),
+        "age_ms": _age_ms(newest, flow.reading.clock_offset_ticks),
+    }
+
+
+def _flows(runner: PipeRunner, item: Item) -> list[Flow]:
+    if item.direction is Direction.BOTH:
+        return list(runner.flows)
+    return [_leading(runner, item)]
+
+
+def _leading(runner: PipeRunner, item: Item) -> Flow:
+    return runner.reverse if item.direction is Direction.REVERSE else runner.forward
+
+
+def _value(value: bytes | None) -> Body | None:
+    if value is None:
+        return None
+    try:
+        return data_value_to_json(decode_data_value(value))
+    except DecodeError:
+        return {"value": None, "status": "BadDecodingError", "source_timestamp": None}
+
+
+def _written(flow: Flow, item: Item) -> Body | None:
+    at_ns = flow.writer.written_at.get(item.id)
+    held = flow.writer.held.get(item.id)
+    if at_ns is None or held is None:
+        return None
+    body = _value(held) or {}
+    return {
+        "value": body.get("value"),
+        "status": body.get("status"),
+        "at": _iso(datetime.fromtimestamp(at_ns / 1e9, UTC)),
+    }
+
+
+def _last_error(runner: PipeRunner, item: Item) -> Body | None:
+    faults = [
+        fault
+        for flow in _flows(runner, item)
+        if (fault := flow.faults.last.get(item.id)) is not None
+    ]
+    if not faults:
+        return None
+    newest = max(faults, key=lambda fault: fault.at_ns)
+    return {
+        "message": newest.message,
+        "status": name_of(newest.status) if newest.status else None,
+        "at": _iso(datetime.fromtimestamp(newest.at_ns / 1e9, UTC)),
+        "count": newest.count,
+    }
+
+
+def _age_ms(value: bytes | None, clock_offset_ticks: int) -> int | None:
+    """Since the source stamped the value, by the source's own clock."""
+    if value is None:
+        return None
+    try:
+        stamp = source_timestamp(value)
+    except DecodeError:
+        return None
+    if stamp is None:
+        return None
+    now = unix_to_ticks(time.time()) + clock_offset_ticks
+    return max(0, (now - stamp) // 10_000)
+
+
+def _iso(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,143 @@
+"""Commands to a pipe worker: short, always with ``expires``, never retried.
+
+A task runs in a thread of the worker and asks the host's loop. What it answers is the contract's
+body, or ``{"error": {"status", "code", "message"}}`` for the problem that the web makes of it.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from celery import shared_task
+
+from pipes import hosting
+from pipes.core.node_ids import NodeIdError
+from pipes.core.wanted import Server
+from pipes.opcua.browse import browse as browse_address_space
+from pipes.opcua.browse import read_nodes as read_node_values
+from pipes.opcua.discovery import discover as discover_endpoints
+from pipes.opcua.discovery import test_connection
+from pipes.opcua.session import ConnectFailed, FailureKind, RequestFailed, Session
+
+SECONDS: Final = 10.0
+
+Body = dict[str, Any]
+
+
+class _CommandRefusedError(Exception):
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.body: Body = {"error": {"status": status, "code": code, "message": message}}
+
+
+@shared_task(name="pipes.poke", ignore_result=True, expires=10)
+def poke(**_: object) -> None:
+    """Look at the configuration now."""
+    hosted = hosting.current()
+    if hosted is not None:
+        hosted.loop.run(_poke(hosted))
+
+
+async def _poke(hosted: hosting.Hosted) -> None:
+    hosted.host.poke()
+
+
+@shared_task(name="pipes.test_server", expires=10)
+def test_server(*, server: str, **_: object) -> Body:
+    async def work(hosted: hosting.Hosted) -> Body:
+        host = hosted.host
+        return await test_connection(_server(hosted, server), host.pki, host.application_uri)
+
+    return _run(work)
+
+
+@shared_task(name="pipes.browse", expires=10)
+def browse(
+    *,
+    server: str,
+    node: str | None = None,
+    depth: int = 1,
+    search: str = "",
+    limit: int = 1000,
+    continuation: str | None = None,
+    **_: object,
+) -> Body:
+    async def work(hosted: hosting.Hosted) -> Body:
+        async with _session(hosted, server) as session:
+            return await browse_address_space(session, node, depth, search, limit, continuation)
+
+    return _run(work)
+
+
+@shared_task(name="pipes.read_nodes", expires=10)
+def read_nodes(*, server: str, nodes: list[str], **_: object) -> Any:
+    async def work(hosted: hosting.Hosted) -> Any:
+        async with _session(hosted, server) as session:
+            return await read_node_values(session, nodes)
+
+    return _run(work)
+
+
+@shared_task(name="pipes.discover", expires=10)
+def discover(*, url: str, **_: object) -> Any:
+    async def work(_hosted: hosting.Hosted) -> Any:
+        return await discover_endpoints(url)
+
+    return _run(work)
+
+
+def _run(work: Callable[[hosting.Hosted], Awaitable[Any]]) -> Any:
+    hosted = hosting.current()
+    if hosted is None:
+        return _CommandRefusedError(503, "worker_away", "no pipe host runs here").body
+
+    async def body() -> Any:
+        return await work(hosted)
+
+    future = hosted.loop.run(body())
+    try:
+        return future.result(timeout=SECONDS)
+    except (TimeoutError, concurrent.futures.TimeoutError):
+        future.cancel()
+        return _CommandRefusedError(504, "no_answer", f"no answer within {SECONDS:g} s").body
+    except _CommandRefusedError as refusal:
+        return refusal.body
+    except NodeIdError as error:
+        return _CommandRefusedError(400, "invalid_node", str(error)).body
+    except RequestFailed as error:
+        return _CommandRefusedError(502, "server_refused", str(error)).body
+    except ConnectFailed as error:
+        return _CommandRefusedError(
+            504 if error.kind is FailureKind.UNREACHABLE else 409, error.kind.value, error.message
+        ).body
+    except ConnectionError as error:
+        return _CommandRefusedError(504, "connection_lost", str(error)).body
+
+
+def _server(hosted: hosting.Hosted, name: str) -> Server:
+    wanted = hosted.host.wanted.servers
+    for server in wanted.values():
+        if server.name.lower() == name.lower():
+            return server
+    raise _CommandRefusedError(404, "not_found", f"this worker knows no server {name!r} yet")
+
+
+@asynccontextmanager
+async def _session(hosted: hosting.Hosted, name: str) -> Any:
+    """The session that pipes use already, else one of our own that ends with the command."""
+    server = _server(hosted, name)
+    host = hosted.host
+    connection = host.connections.get(server.name)
+    if connection is not None and connection.session is not None:
+        yield connection.session
+        return
+    session = await Session.open(
+        server, host.pki, application_uri=host.application_uri, on_lost=lambda _why: None
+    )
+    try:
+        yield session
+    finally:
+        await session.close()

@@ -1,0 +1,248 @@
+"""The writing half of a flow: what is due, what is on its way, what became of it.
+
+``pending`` conflates: the newest value of an item wins, and two writes of one item are never on
+their way together. ``held`` is what the server is known to hold. A write whose answer does not
+come is *unknown*: the session is given up, so that its bytes cannot land later, and the newest
+value is written again in the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import islice
+from typing import Final, Protocol
+
+from pipes.connections import WINDOWS_TICKS, ServerConnection
+from pipes.core.binary import source_timestamp
+from pipes.core.choices import CodecName
+from pipes.core.latency import Latency
+from pipes.core.pending import Pending
+from pipes.core.echo import WriteResult
+from pipes.core.retries import Retry, advise
+from pipes.core.splice import strip_source_timestamps
+from pipes.core.status_codes import name_of
+from pipes.core.values import is_bad
+from pipes.core.window import Window
+from pipes.opcua.lane import Lane, WriteOutcome
+from pipes.opcua.session import Session
+
+LARGEST_BATCH: Final = 5_000
+SAMPLES_PER_BATCH: Final = 8
+SERVICE_PAUSE: Final = 0.5
+TICKS_PER_MS: Final = 10_000
+
+
+class Owner(Protocol):
+    """The flow, as its writer sees it; every call is synchronous."""
+
+    def write_refused(self, handle: int, value: bytes, status: int) -> None: ...
+
+    def may_send(self, handle: int, value: bytes) -> bool:
+        """The last question about a watched handle before its value goes into a request."""
+
+    def settled(self, handle: int, result: WriteResult) -> None:
+        """The write of a watched handle has ended."""
+
+    def recovered(self, handles: Iterable[int]) -> None:
+        """These handles were in error and are written."""
+
+
+class Writer:
+    def __init__(
+        self,
+        codec: CodecName,
+        owner: Owner,
+        prefixes: dict[int, bytes],
+        may_write: Callable[[], bool],
+        now: Callable[[], float],
+    ) -> None:
+        self.pending = Pending(limit=1)
+        self.window = Window()
+        self.held: dict[int, bytes] = {}
+        self.written_at: dict[int, int] = {}
+        self.counts: Counter[int] = Counter()
+        self.in_error: set[int] = set()
+        self.watched: set[int] = set()
+        self.writes = 0
+        self.unknown = 0
+        self.sample = b""  # one of the values written last
+        self.gate_was_shut = False
+        self.latency = Latency()
+        self.keep_timestamps = True
+        self.bare: set[int] = set()  # handles whose node alone takes no source timestamp
+        self._codec = codec
+        self._owner = owner
+        self._prefixes = prefixes
+        self._may_write = may_write
+        self._now = now
+        self._connection: ServerConnection | None = None
+        self._lane: Lane | None = None
+        self._limit = LARGEST_BATCH
+        self._paused_until = 0.0
+        self._is_flushing = False
+
+    def connected(self, connection: ServerConnection, session: Session) -> None:
+        self._connection = connection
+        self._lane = session.lane(self._codec)
+        self._limit = min(LARGEST_BATCH, session.limits.write or LARGEST_BATCH)
+        self._paused_until = 0.0
+        self.window = Window()
+        self.held.clear()
+
+    def disconnected(self) -> None:
+        self._lane = None
+        self._connection = None
+
+    def forget(self, handles: Iterable[int]) -> None:
+        gone = set(handles)
+        self.pending.forget(gone)
+        for handle in gone:
+            self.held.pop(handle, None)
+            self.written_at.pop(handle, None)
+            self.counts.pop(handle, None)
+        for some in (self.in_error, self.watched, self.bare):
+            some -= gone
+
+    def offer(self, values: dict[int, bytes]) -> None:
+        """Take values to be written; each handle has its prefix."""
+        self.pending.put(values)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what may be sent: the window has room, the gate is open, items are not busy."""
+        now = self._now()
+        if self._lane is None or self._is_flushing or now < self._paused_until:
+            return
+        self.gate_was_shut = not self._may_write()
+        if self.gate_was_shut:
+            return
+        self._is_flushing = True  # an answer may come while sending, and offer again
+        try:
+            self._flush(self._lane, now)
+        finally:
+            self._is_flushing = False
+
+    def _flush(self, lane: Lane, now: float) -> None:
+        while self.window.may_send and (batch := self.pending.take(self._limit)):
+            if self.watched and not (batch := self._without_echoes(batch)):
+                continue
+            if not self._send(lane, batch, now):
+                return
+
+    def _without_echoes(self, batch: dict[int, bytes]) -> dict[int, bytes]:
+        vetoed = [
+            handle
+            for handle in batch.keys() & self.watched
+            if not self._owner.may_send(handle, batch[handle])
+        ]
+        if not vetoed:
+            return batch
+        self.pending.done(vetoed)
+        return {handle: value for handle, value in batch.items() if handle not in set(vetoed)}
+
+    def _send(self, lane: Lane, batch: dict[int, bytes], now: float) -> bool:
+        wire = batch if self.keep_timestamps and not self.bare else self._without_timestamps(batch)
+        done = partial(self._answered, wire, now)
+        try:
+            sent = lane.write(self._prefixes, wire, self._may_write, done)
+        except ConnectionError:
+            sent = False
+        if sent:
+            self.window.sent(now)
+        else:
+            self._take_back(batch)
+        return sent
+
+    def _take_back(self, batch: dict[int, bytes]) -> None:
+        """What was not sent, or not answered, stays due unless newer values came."""
+        self.pending.retry(batch)
+        for handle in batch.keys() & self.watched:
+            self._owner.settled(handle, WriteResult.UNKNOWN)
+
+    def _without_timestamps(self, batch: dict[int, bytes]) -> dict[int, bytes]:
+        if not self.keep_timestamps:
+            return strip_source_timestamps(batch)
+        bare = {handle: value for handle, value in batch.items() if handle in self.bare}
+        return {**batch, **strip_source_timestamps(bare)}
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def _answered(self, batch: dict[int, bytes], sent_at: float, outcome: WriteOutcome) -> None:
+        if outcome.failure:
+            self._unanswered(batch, outcome.failure)
+            return
+        self.window.answered(self._now() - sent_at)
+        if is_bad(outcome.service_result):
+            self._all_refused(batch, outcome.service_result)
+        elif outcome.results is None:
+            self._written(batch)
+        else:
+            self._some_refused(batch, outcome.results)
+        self.flush()
+
+    def _written(self, batch: dict[int, bytes]) -> None:
+        wall_ns = time.time_ns()
+        self.pending.done(batch)
+        self.held.update(batch)
+        self.counts.update(batch.keys())
+        self.written_at.update(dict.fromkeys(batch, wall_ns))
+        self.writes += len(batch)
+        self.sample = next(iter(batch.values()), b"")
+        self._measure(batch, wall_ns)
+        if self.in_error and (well := batch.keys() & self.in_error):
+            self._owner.recovered(well)
+        if self.watched:
+            for handle in batch.keys() & self.watched:
+                self._owner.settled(handle, WriteResult.WRITTEN)
+
+    def _measure(self, batch: dict[int, bytes], wall_ns: int) -> None:
+        """Latency of a few values of the batch: SourceTimestamp to acknowledged write."""
+        offset = self._connection.clock_offset_ticks if self._connection is not None else 0
+        now_ticks = wall_ns // 100 + WINDOWS_TICKS + offset
+        step = max(1, len(batch) // SAMPLES_PER_BATCH)
+        for value in islice(batch.values(), 0, None, step):
+            stamp = source_timestamp(value)
+            if stamp is not None:
+                self.latency.add(max(0.0, (now_ticks - stamp) / TICKS_PER_MS))
+
+    def _some_refused(self, batch: dict[int, bytes], results: Sequence[int]) -> None:
+        refused = {
+            handle: status
+            for handle, status in zip(batch, results, strict=True)
+            if is_bad(status)
+        }
+        self._written({h: value for h, value in batch.items() if h not in refused})
+        for handle, status in refused.items():
+            self._refused(handle, batch[handle], status)
+
+    def _all_refused(self, batch: dict[int, bytes], status: int) -> None:
+        retry = advise(status).retry
+        if retry is Retry.SPLIT_BATCH and len(batch) > 1:
+            self._limit = max(1, len(batch) // 2)
+            self._take_back(batch)
+        elif len(batch) == 1 and retry is not Retry.RECONNECT:
+            ((handle, value),) = batch.items()
+            self._refused(handle, value, status)
+        else:
+            self._take_back(batch)
+            self._paused_until = self._now() + SERVICE_PAUSE
+            if retry is Retry.RECONNECT and self._connection is not None:
+                self._connection.give_up_session(f"a write was answered {name_of(status)}")
+
+    def _refused(self, handle: int, value: bytes, status: int) -> None:
+        self.pending.done({handle: value})
+        if handle in self.watched:
+            self._owner.settled(handle, WriteResult.REFUSED)
+        self._owner.write_refused(handle, value, status)
+
+    def _unanswered(self, batch: dict[int, bytes], why: str) -> None:
+        self.unknown += len(batch)
+        self.window.failed()
+        self._take_back(batch)
+        for handle in batch:
+            self.held.pop(handle, None)
+        if self._connection is not None:
+            self._connection.give_up_session(why)
