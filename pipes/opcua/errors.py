@@ -1,3 +1,4 @@
+# ruff: noqa: N818 - a failure to connect is an expected outcome, and is named as one
 """Why a connection was not made, in the words that a server's status shows."""
 
 from __future__ import annotations
@@ -38,3 +39,12 @@ class RequestFailed(Exception):
         super().__init__(message or f"{service} failed with status 0x{status:08X}")
         self.service = service
         self.status = status
+
+
+class RequestTooLarge(Exception):
+    """The request is larger than the server, or this station, takes in one message."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"a request of {size} bytes; the server takes {limit}")
+        self.size = size
+        self.limit = limit
