@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -49,13 +49,18 @@ app.conf.update(
     redis_socket_timeout=5,
     redis_socket_connect_timeout=3,
 )
-app.autodiscover_tasks()
-
 #: What runs beside the tasks, by role. Named, not imported: only a pipes worker loads asyncua.
 ROLE_STEPS: Final[Mapping[str, str]] = {
     "supervisor": "redundancy.steps:SupervisorStep",
     "pipes": "pipes.steps:PipeHostStep",
     "jobs": "mirrorsite.jobs:PulseStep",
+}
+
+#: The apps whose tasks a role runs.
+ROLE_TASKS: Final[Mapping[str, Sequence[str]]] = {
+    "supervisor": ("redundancy",),
+    "pipes": ("pipes",),
+    "jobs": ("diagnostics", "mirrorsite.accounts", "mirrorsite"),
 }
 
 app.user_options["worker"].add(
@@ -81,9 +86,11 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 
 
 @celeryd_init.connect
-def _add_role_step(options: Mapping[str, Any], **_: object) -> None:
-    """Add the role's worker step, after the command line is read and before steps are built."""
-    app.steps["worker"].add(ROLE_STEPS[options["role"]])
+def _take_role(options: Mapping[str, Any], **_: object) -> None:
+    """Add the role's step and tasks, after the command line is read, before steps are built."""
+    role = options["role"]
+    app.steps["worker"].add(ROLE_STEPS[role])
+    app.autodiscover_tasks(list(ROLE_TASKS[role]), force=True)
 
 
 @setup_logging.connect
