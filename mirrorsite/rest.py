@@ -26,6 +26,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from mirrorsite.accounts.services import AccountConflict, AccountError
+from pipes.refusals import (
+    Busy,
+    Conflict,
+    Invalid,
+    NotFound,
+    Referenced,
+    Stale,
+    TooLarge,
+    Unavailable,
+)
 from pipes.rest import Problem
 
 log = logging.getLogger(__name__)
@@ -183,12 +193,41 @@ def _retry(code: str, detail: str, seconds: int) -> Problem:
     return Problem(503, code, "Not available now", detail, headers=headers)
 
 
+def _invalid_content(error: Invalid) -> Problem:
+    errors = [each.body() for each in error.errors]
+    return Problem(400, "invalid", "Invalid content", str(error), errors=errors)
+
+
+def _stale(error: Stale) -> Problem:
+    current = None if error.current is None else dict(error.current)
+    return Problem(
+        412,
+        "stale",
+        "Changed meanwhile",
+        str(error),
+        headers={"ETag": f'"{error.revision}"'},
+        extra={"revision": error.revision, "current": current},
+    )
+
+
+def _conflict(error: Conflict) -> Problem:
+    extra = {"referenced_by": error.by} if isinstance(error, Referenced) else {}
+    return Problem(409, error.code, "Not possible now", str(error), extra=extra)
+
+
 def _simple(status: int, title: str, detail: str) -> Any:
     return lambda _: Problem(status, _CODES[status], title, detail)
 
 
 #: The first kind that fits; subclasses stand before their bases.
 _TRANSLATIONS: Final[list[tuple[type[Exception], Any]]] = [
+    (Invalid, _invalid_content),
+    (Stale, _stale),
+    (Conflict, _conflict),
+    (NotFound, lambda error: Problem(404, "not_found", "Not found", str(error))),
+    (TooLarge, lambda error: Problem(413, "too_large", "Too large", str(error))),
+    (Busy, lambda error: _retry("database_locked", str(error), 2)),
+    (Unavailable, lambda error: _retry("database_away", str(error), 5)),
     (AccountError, _account_error),
     (AccountConflict, _account_conflict),
     (NotAuthenticated, _not_known),

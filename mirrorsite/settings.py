@@ -190,6 +190,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "mirrorsite.docs.add_components",
+        "drf_spectacular.hooks.postprocess_schema_enums",
+    ],
     "SERVE_PERMISSIONS": ["mirrorsite.accounts.permissions.RolePermission"],
 }
 REST_KNOX = {

@@ -6,6 +6,7 @@ query is refused by name, so that a misspelt filter never answers with everythin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -23,14 +24,16 @@ _MOST_OFFSET: Final = 2**53
 _OWN: Final = frozenset({"limit", "offset", "search", "ordering"})
 _MOST_SEARCH: Final = 200
 
+Body = Mapping[str, Any]
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One filter: the look-up it becomes, and how its text is read (ValueError refuses it)."""
+    """One filter: the look-up (or condition) it becomes, and how its text is read (ValueError
+    refuses it)."""
 
-    lookup: str
+    lookup: str | Callable[[Any], Q]
     parse: Callable[[str], Any] = str
     takes: str = "text"
 
@@ -79,22 +82,76 @@ def one_of(allowed: Iterable[str]) -> Callable[[str], str]:
     return parse
 
 
+def number_text(text: str) -> float:
+    """A finite number."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
 def select(request: Request, rows: QuerySet[AnyModel], listing: Listing) -> QuerySet[AnyModel]:
     """``rows`` filtered, searched and sorted as the query asks.
 
     Raises:
         Problem: 400 for a parameter that the list does not have or a value that it cannot read.
     """
-    for name in request.query_params:
-        if name not in _OWN and name not in listing.filters:
-            allowed = sorted(_OWN | set(listing.filters))
-            text = f"{name} is not a parameter of this list; there are {', '.join(allowed)}"
-            raise invalid(name, request.query_params[name], text, allowed)
+    _refuse_unknown(request, listing.filters)
     for name, each in listing.filters.items():
         if name in request.query_params:
-            rows = rows.filter(**{each.lookup: _parsed(name, request.query_params[name], each)})
+            value = _parsed(name, request.query_params[name], each)
+            rows = rows.filter(
+                each.lookup(value) if callable(each.lookup) else Q(**{each.lookup: value})
+            )
     rows = _searched(request, rows, listing)
     return rows.order_by(*_order(request, listing))
+
+
+def pick(
+    request: Request,
+    bodies: Sequence[Body],
+    search: Sequence[str],
+    filters: Mapping[str, Filter],
+) -> list[Body]:
+    """The same of a short list that is in memory: ``filters`` and orders are fields of the bodies,
+    texts compare without regard to case.
+
+    Raises:
+        Problem: as `select`.
+    """
+    _refuse_unknown(request, filters)
+    found = list(bodies)
+    for name, each in filters.items():
+        if name in request.query_params:
+            value = _parsed(name, request.query_params[name], each)
+            found = [body for body in found if _plain(_value(body, name)) == _plain(value)]
+    text = _search_text(request).casefold()
+    found = [body for body in found if any(text in _plain(body[name]) for name in search)]
+    for name in reversed(_order_names(request, filters)):
+        key = name.removeprefix("-")
+        found.sort(key=lambda body: _sort_key(_value(body, key)), reverse=name.startswith("-"))
+    return found
+
+
+def _refuse_unknown(request: Request, filters: Iterable[str]) -> None:
+    allowed = sorted(_OWN | set(filters))
+    for name in request.query_params:
+        if name not in allowed:
+            text = f"{name} is not a parameter of this list; there are {', '.join(allowed)}"
+            raise invalid(name, request.query_params[name], text, allowed)
+
+
+def _value(body: Body, name: str) -> Any:
+    return body["status"]["state"] if name == "state" else body[name]
+
+
+def _plain(value: Any) -> Any:
+    return value.casefold() if isinstance(value, str) else value
+
+
+def _sort_key(value: Any) -> tuple[bool, Any]:
+    """Orders texts without regard to case, and what is null first."""
+    return (value is not None, _plain(value) if value is not None else 0)
 
 
 def bounds(request: Request) -> Bounds:
@@ -129,26 +186,36 @@ def _parsed(name: str, text: str, each: Filter) -> Any:
 
 
 def _searched(request: Request, rows: QuerySet[AnyModel], listing: Listing) -> QuerySet[AnyModel]:
-    text = request.query_params.get("search", "").strip()
+    text = _search_text(request)
     if text == "":
         return rows
+    return rows.filter(reduce(or_, (Q(**{f"{each}__icontains": text}) for each in listing.search)))
+
+
+def _search_text(request: Request) -> str:
+    text = request.query_params.get("search", "").strip()
     if len(text) > _MOST_SEARCH:
         raise invalid("search", text[:40], f"search takes at most {_MOST_SEARCH} characters")
-    return rows.filter(reduce(or_, (Q(**{f"{each}__icontains": text}) for each in listing.search)))
+    return text
 
 
 def _order(request: Request, listing: Listing) -> list[str]:
     """The columns to sort by; the primary key last, so that pages never overlap."""
     columns = []
-    for name in filter(None, request.query_params.get("ordering", "").split(",")):
-        plain = name.strip().removeprefix("-")
-        if plain not in listing.ordering:
-            allowed = sorted(listing.ordering)
-            text = f"ordering takes {', '.join(allowed)}, with - before to descend"
-            raise invalid("ordering", name, text, allowed)
-        sign = "-" if name.strip().startswith("-") else ""
-        columns.append(sign + listing.ordering[plain])
+    for name in _order_names(request, listing.ordering):
+        sign = "-" if name.startswith("-") else ""
+        columns.append(sign + listing.ordering[name.removeprefix("-")])
     return [*(columns or listing.default_order), "pk"]
+
+
+def _order_names(request: Request, allowed: Iterable[str]) -> list[str]:
+    known = sorted(allowed)
+    names = [name.strip() for name in request.query_params.get("ordering", "").split(",")]
+    for name in filter(None, names):
+        if name.removeprefix("-") not in known:
+            text = f"ordering takes {', '.join(known)}, with - before to descend"
+            raise invalid("ordering", name, text, known)
+    return [name for name in names if name]
 
 
 def _link(request: Request, limit: int, offset: int) -> str:

@@ -67,6 +67,11 @@ class User(AbstractBaseUser, PermissionsMixin):
         names = {group.name for group in self.groups.all()}
         return next((role for role in reversed(Role) if role in names), None)
 
+    def has_role(self, wanted: str) -> bool:
+        """Whether this account is active and has ``wanted`` or a role above it."""
+        role = self.role
+        return self.is_active and role is not None and role.includes(Role(wanted))
+
     def get_session_auth_hash(self) -> str:
         return self._session_hash(None)
 

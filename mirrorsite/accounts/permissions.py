@@ -9,7 +9,6 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from mirrorsite.accounts.models import User
-from mirrorsite.accounts.roles import Role
 
 #: In ``required_roles``: no login is asked for. Only set-up uses it.
 ANYONE: Final = "anyone"
@@ -43,10 +42,7 @@ def required_role(view: Any, method: str) -> str | None:
 
 def has_role(user: object, wanted: str) -> bool:
     """Whether ``user`` is known, active, and has ``wanted`` or a role above it."""
-    if not isinstance(user, User) or not user.is_active:
-        return False
-    role = user.role
-    return role is not None and role.includes(Role(wanted))
+    return isinstance(user, User) and user.has_role(wanted)
 
 
 def _handlers(view: Any) -> set[str]:
