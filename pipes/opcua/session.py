@@ -88,6 +88,7 @@ class Session:
         self.read_size = BatchSize()
         self.items_size = BatchSize()
         self.types: dict[bytes, TargetType] = {}  # built-in type by an encoded DataType, as read
+        self.type_names: dict[NodeId, str] = {}  # of DataTypes, for people
         self._lanes: dict[CodecName, Lane] = {}
         self._publishes: CodecName | None = None
         self._companions: dict[CodecName, Session] = {}

@@ -36,6 +36,8 @@ _BOTH_TIMESTAMPS: Final = 2
 _NULL_STRING: Final = b"\xff\xff\xff\xff"
 _DEFAULT_ENCODING: Final = b"\0\0" + _NULL_STRING
 _ALL_FIELDS: Final = 63
+_CLASSES_AND_FIELDS: Final = Struct("<II")
+_SMALLEST_REFERENCE: Final = 18
 
 #: Enough for a large start and small enough for one message of ordinary values.
 NOTIFICATIONS_PER_PUBLISH: Final = 5000
@@ -135,30 +137,39 @@ def browse_body(
     most: int = 0,
 ) -> bytes:
     """A BrowseRequest of one node, subtypes of ``reference_type`` included."""
-    head = _BROWSE_HEAD.pack(b"\0\0", 0, 0, most, 1)  # null ViewDescription
-    direction = _UINT32.pack(1 if inverse else 0)
-    return b"".join(
-        (
-            header,
-            head,
-            node,
-            direction,
-            reference_type,
-            b"\x01",
-            Struct("<II").pack(node_classes, _ALL_FIELDS),
-        )
+    return _browse_request(
+        header, (node,), reference_type, inverse, node_classes, most, _ALL_FIELDS
     )
 
 
-def browse_next_body(header: bytes, continuation: bytes, *, release: bool) -> bytes:
-    """A BrowseNextRequest for one continuation point."""
-    return (
-        header
-        + (b"\x01" if release else b"\0")
-        + _INT32.pack(1)
-        + _INT32.pack(len(continuation))
-        + continuation
-    )
+def children_body(header: bytes, nodes: Sequence[bytes], reference_type: bytes) -> bytes:
+    """A BrowseRequest that only asks whether each of ``nodes`` refers to something."""
+    return _browse_request(header, nodes, reference_type, False, 0, 1, 0)  # noqa: FBT003
+
+
+def _browse_request(
+    header: bytes,
+    nodes: Sequence[bytes],
+    reference_type: bytes,
+    inverse: bool,  # noqa: FBT001
+    node_classes: int,
+    most: int,
+    fields: int,
+) -> bytes:
+    before = _UINT32.pack(1 if inverse else 0) + reference_type + b"\x01"
+    after = _CLASSES_AND_FIELDS.pack(node_classes, fields)
+    parts = [header, _BROWSE_HEAD.pack(b"\0\0", 0, 0, most, len(nodes))]  # null ViewDescription
+    for node in nodes:
+        parts += (node, before, after)
+    return b"".join(parts)
+
+
+def browse_next_body(header: bytes, continuations: Sequence[bytes], *, release: bool) -> bytes:
+    """A BrowseNextRequest; with ``release`` the server only forgets the continuation points."""
+    parts = [header, b"\x01" if release else b"\0", _INT32.pack(len(continuations))]
+    for continuation in continuations:
+        parts += (_INT32.pack(len(continuation)), continuation)
+    return b"".join(parts)
 
 
 def browse_response(body: bytes, *, is_next: bool = False) -> BrowsePage:
@@ -168,20 +179,30 @@ def browse_response(body: bytes, *, is_next: bool = False) -> BrowsePage:
         ServiceFaultError: the server refused the call as a whole.
         ScanError: damaged, or not one result.
     """
+    return browse_responses(body, 1, is_next=is_next)[0]
+
+
+def browse_responses(body: bytes, expected: int, *, is_next: bool = False) -> list[BrowsePage]:
+    """The results of a Browse or BrowseNext of ``expected`` nodes; fails as `browse_response`."""
     at = _after_header(body, _BROWSE_NEXT_RESPONSE if is_next else _BROWSE_RESPONSE)
     decoder = Decoder(body, at)
     try:
         count = decoder.int32()
-        if count != 1:
-            raise ScanError(f"The answer has {count} results for one node")
-        status = decoder.uint32()
-        continuation = decoder.byte_string() or b""
-        length = decoder.int32()
-        if length * 8 > len(body):
-            raise ScanError(f"{length} references in {len(body)} bytes")
-        return BrowsePage(status, continuation, tuple(_reference(decoder) for _ in range(length)))
+        if count != expected:
+            raise ScanError(f"The answer has {count} results for {expected} nodes")
+        return [_page(decoder) for _ in range(count)]
     except DecodeError as error:
         raise ScanError(str(error)) from error
+
+
+def _page(decoder: Decoder) -> BrowsePage:
+    status = decoder.uint32()
+    continuation = decoder.byte_string() or b""
+    length = max(decoder.int32(), 0)
+    if length * _SMALLEST_REFERENCE > decoder.end - decoder.position:
+        raise ScanError(f"{length} references are longer than the message")
+    references = tuple(_reference(decoder) for _ in range(length))
+    return BrowsePage(status, continuation, references)
 
 
 def _reference(decoder: Decoder) -> Reference:

@@ -112,11 +112,8 @@ class Plant:
             await self.server.load_certificate(self.options.certificate)
             await self.server.load_private_key(self.options.key)
         self.server.set_security_policy(policies, permission_ruleset=rules)
-        tokens = []
-        if self.options.user:
-            tokens = [ua.UserNameIdentityToken]
-        else:
-            tokens = [ua.AnonymousIdentityToken]
+        login = ua.UserNameIdentityToken if self.options.user else ua.AnonymousIdentityToken
+        tokens = [login]
         if self.options.certificate:
             tokens.append(ua.X509IdentityToken)
         self.server.set_identity_tokens(tokens)
