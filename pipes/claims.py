@@ -53,9 +53,7 @@ class Claims:
     def living_workers(self, workers: int) -> set[int]:
         """The workers, from 1, that hold the lock of their life."""
         return {
-            index
-            for index in range(1, workers + 1)
-            if index == self._index or self._is_held(index)
+            index for index in range(1, workers + 1) if index == self._index or self._is_held(index)
         }
 
     def _take_life(self, path: Path) -> int:

@@ -42,6 +42,7 @@ def run(task: str, **arguments: Any) -> Any:
     Raises:
         Problem: 503 when Redis or the pipe workers are away, 504 when the OPC UA server did not
             answer, or the error that the task reports.
+
     """
     _ping()
     if not hosts_answer():

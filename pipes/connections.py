@@ -12,11 +12,14 @@ import asyncio
 import logging
 import random
 import time
+from collections import deque
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from pipes.core.choices import ServerState
+from pipes.core.node_ids import encode
 from pipes.core.reasons import Reason
+from pipes.core.values import DataValue, NodeId, unix_to_ticks
 from pipes.core.wanted import Server
 from pipes.opcua.session import ConnectFailed, FailureKind, Session
 from pipes.pki import Pki
@@ -34,9 +37,13 @@ CLOCK_EVERY: Final = 5.0
 CLOCK_STUCK_READS: Final = 3
 FIRST_DELAY: Final = 0.3
 LONGEST_DELAY: Final = 3.0
+#: A session that lived so long was a success: the next back-off begins anew.
+SETTLED_SECONDS: Final = 3.0
 REJECTED_DELAY: Final = 15.0
 QUARANTINE: Final = 60.0
-WINDOWS_TICKS: Final = 116_444_736_000_000_000  # 1970 in OPC UA's 100 ns ticks since 1601
+#: Servers renew CurrentTime as seldom as once a second: a smaller difference says nothing.
+CLOCK_TOLERANCE_TICKS: Final = 20_000_000
+SERVICE_LEVEL: Final = (encode(NodeId(0, 2267)), 13)
 
 _STATES: Final = {
     FailureKind.REJECTED_CERTIFICATE: (ServerState.REJECTED, Reason.CERTIFICATE_REJECTED),
@@ -69,6 +76,7 @@ class ServerConnection:
         self.writes_timestamps: bool | None = None
         self.service_level: int | None = None
         self.clock_offset_ticks = 0
+        self._differences: deque[int] = deque(maxlen=12)
         self._pki = pki
         self._application_uri = application_uri
         self._listeners: list[Listener] = []
@@ -111,7 +119,9 @@ class ServerConnection:
     def remove_listener(self, listener: Listener) -> None:
         self._listeners.remove(listener)
 
-    def learn(self, *, writes_status: bool | None = None, writes_timestamps: bool | None = None) -> None:
+    def learn(
+        self, *, writes_status: bool | None = None, writes_timestamps: bool | None = None
+    ) -> None:
         """Remember what the server takes in a write; a refusal is said once."""
         for field, value, what in (
             ("writes_status", writes_status, "status codes"),
@@ -208,6 +218,7 @@ class ServerConnection:
         loop = asyncio.get_running_loop()
         asked: asyncio.Task[Any] | None = None
         asked_at = 0.0
+        began = loop.time()
         while True:
             await asyncio.sleep(WATCH_EVERY)
             now = loop.time()
@@ -217,7 +228,8 @@ class ServerConnection:
                     log.debug("%s: status not read: %s", self.name, asked.exception())
                 asked = None
             if quiet < ASK_AFTER:
-                self._attempt = 0
+                if now - began > SETTLED_SECONDS:
+                    self._attempt = 0
             elif asked is None:
                 asked_at = now
                 asked = asyncio.create_task(session.read_status())
@@ -232,16 +244,30 @@ class ServerConnection:
         while True:
             try:
                 status = await session.read_status()
+                (level,) = await session.read([SERVICE_LEVEL])
             except (TimeoutError, ConnectionError) as error:
                 log.debug("%s: clock not read: %s", self.name, error)
             else:
                 stuck = stuck + 1 if status.current_time == before else 0
                 before = status.current_time
-                self.clock_offset_ticks = before - (time.time_ns() // 100 + WINDOWS_TICKS)
+                self._note_clock(before - unix_to_ticks(time.time()))
+                self._note_service_level(level)
                 if stuck >= CLOCK_STUCK_READS:
                     self._report(Reason.SERVER_CLOCK_STUCK, Severity.HIGH)
                     return "its clock stands still"
             await asyncio.sleep(CLOCK_EVERY)
+
+    def _note_clock(self, difference_ticks: int) -> None:
+        """The clock as read is never ahead of the clock as it is: the largest is the nearest."""
+        self._differences.append(difference_ticks)
+        nearest = max(self._differences)
+        self.clock_offset_ticks = nearest if abs(nearest) > CLOCK_TOLERANCE_TICKS else 0
+
+    def _note_service_level(self, value: DataValue) -> None:
+        variant = value.variant
+        self.service_level = (
+            variant.value if variant is not None and isinstance(variant.value, int) else None
+        )
 
     def _enter(self, state: ServerState, reason: str) -> None:
         if state is not self.state:

@@ -120,14 +120,15 @@ def put_items(draft: Draft, rows: Iterable[RawRow], *, fresh: bool) -> None:
         patch, errors = read_patch(Kind.ITEM, raw)
         key = None
         if raw.get("id") is not None:
-            key, wrong = _read_id(raw["id"])
+            key, wrong = read_id(raw["id"])
             errors += wrong
         if key is None:
             key = draft.find_item(patch)
         draft.propose(Kind.ITEM, key, patch, errors, row=row, fresh=fresh)
 
 
-def _read_id(value: Json) -> tuple[int | None, list[FieldError]]:
+def read_id(value: Json) -> tuple[int | None, list[FieldError]]:
+    """An item's id as a file or a list names it."""
     try:
         return int(str(_check_id(value))), []
     except WrongError as error:
@@ -137,7 +138,7 @@ def _read_id(value: Json) -> tuple[int | None, list[FieldError]]:
 def patch_items(draft: Draft, rows: Iterable[RawRow]) -> None:
     """Propose changes of items that must be there, each with its ``id``."""
     for row, raw in rows:
-        key, errors = _read_id(raw.get("id"))
+        key, errors = read_id(raw.get("id"))
         if key is not None and key not in draft.current.items:
             errors.append(FieldError("id", f"there is no item {key}", key))
         if errors:
@@ -178,7 +179,7 @@ def delete_others(draft: Draft, pipes: Iterable[Json]) -> None:
 def delete_items(draft: Draft, ids: Iterable[int]) -> None:
     """Delete items that must be there."""
     for row, value in enumerate(ids, 1):
-        key, errors = _read_id(value)
+        key, errors = read_id(value)
         if key is not None and key not in draft.current.items:
             errors.append(FieldError("ids", f"there is no item {key}", key))
         if errors or key is None:

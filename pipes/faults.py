@@ -74,7 +74,7 @@ class Faults:
         self._owed.clear()
 
     def due(self, now: float) -> list[int]:
-        """Handles whose throttle has ended and that owe a write; they are not throttled any more."""
+        """Handles whose throttle has ended and that owe a write; they are free from now on."""
         if not self.throttled:
             return []
         over = [handle for handle, until in self.throttled.items() if until <= now]

@@ -288,9 +288,7 @@ class Feed:
             node_id=node,
             sampling_interval_ms=item.sampling_interval_ms,
             trigger=item.trigger,
-            absolute_deadband=(
-                None if item.handle in self._no_filter else item.absolute_deadband
-            ),
+            absolute_deadband=(None if item.handle in self._no_filter else item.absolute_deadband),
             index_range=item.index_range,
             source_timestamp=self.source_timestamps,
         )

@@ -24,8 +24,8 @@ from pipes.core.quality import Ability, writes_source_timestamp
 from pipes.core.retries import Retry, advise
 from pipes.core.status_codes import name_of
 from pipes.core.transfer import (
-    Hold,
     History,
+    Hold,
     Reject,
     Rule,
     Skip,
@@ -94,9 +94,7 @@ class Flow:
         self._is_draining = False
         self.faults = Faults(self._now)
         self.targets = Targets(self.name, self, self._now)
-        self.writer = Writer(
-            pipe.codec, self, self.targets.prefixes, gate.may_write, self._now
-        )
+        self.writer = Writer(pipe.codec, self, self.targets.prefixes, gate.may_write, self._now)
         self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
         self.staleness = Staleness(self.feed, self.last, self._now)
 
@@ -110,8 +108,7 @@ class Flow:
     async def drain(self) -> None:
         """Take no more values; returns when no write is on its way."""
         self._is_draining = True
-        while self.writer.window.in_flight:
-            await asyncio.sleep(0.005)
+        await self.writer.idle()
 
     def close(self) -> None:
         self.reading.remove_listener(self)
@@ -314,8 +311,10 @@ class Flow:
         is_first = handle in self._first
         self._first.discard(handle)
         watched = handle in self.writer.watched
-        if not watched and handle not in self.faults.current and passes_untouched(
-            value, rule, target
+        if (
+            not watched
+            and handle not in self.faults.current
+            and passes_untouched(value, rule, target)
         ):
             self._attention.discard(handle)
         if is_first and not watched and self._is_held(handle, written):
@@ -373,9 +372,7 @@ class Flow:
     # -- targets and writes (called by targets and writer) --------------------------------------
 
     def targets_ready(self, handles: Collection[int]) -> None:
-        self.writer.keep_timestamps = writes_source_timestamp(
-            self.pipe.timestamps, self._ability()
-        )
+        self.writer.keep_timestamps = writes_source_timestamp(self.pipe.timestamps, self._ability())
         for handle in handles:
             present = self.targets.infos[handle].value
             if present is not None:

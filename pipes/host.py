@@ -20,8 +20,6 @@ from typing import Any, Final
 
 from pipes.claims import Claims
 from pipes.connections import ServerConnection
-from pipes.core.choices import ServerState
-from pipes.core.reasons import Reason
 from pipes.core.reconcile import PipeChange, changed_servers, pipe_change
 from pipes.core.sharing import may_claim
 from pipes.core.wanted import Pipe, Wanted
@@ -30,9 +28,7 @@ from pipes.runner import PipeRunner
 from pipes.status import item_status, pipe_status, server_status
 from redundancy.board import Board, HostSlot
 from redundancy.command import CommandServer
-from redundancy.core.events import EventKind, Severity
 from redundancy.gate import WriteGate
-from redundancy.signals import emit
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +153,7 @@ class PipeHost:
             generation = self._board.generation
             try:
                 wanted, changes = await asyncio.to_thread(self._load, self.wanted)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, values go on
                 log.warning("configuration not loaded, tried again: %s", error)
                 await asyncio.sleep(LOAD_RETRY)
                 continue
@@ -271,9 +267,7 @@ class PipeHost:
     def _connection(self, name: str) -> ServerConnection:
         connection = self.connections.get(name)
         if connection is None:
-            connection = ServerConnection(
-                self.wanted.servers[name], self.pki, self.application_uri
-            )
+            connection = ServerConnection(self.wanted.servers[name], self.pki, self.application_uri)
             self.connections[name] = connection
             connection.start()
         return connection

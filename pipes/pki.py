@@ -188,7 +188,8 @@ class Pki:
 
     def is_trusted(self, der: bytes) -> bool:
         """Whether exactly this certificate is in the trust list; a file of another content that
-        has its name does not count."""
+        has its name does not count.
+        """
         try:
             return self._file("trusted", thumbprint_of(der)).read_bytes() == der
         except OSError:

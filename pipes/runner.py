@@ -13,7 +13,6 @@ from pipes.core.reasons import Reason
 from pipes.core.reconcile import PipeChange
 from pipes.core.wanted import Item, Pipe
 from pipes.flow import Flow
-from pipes.opcua.session import Session
 from redundancy.core.events import EventKind, Severity
 from redundancy.gate import WriteGate
 from redundancy.signals import emit

@@ -47,9 +47,11 @@ __all__ = [
     "Stale",
     "TooLarge",
     "Unavailable",
+    "database",
 ]
 
 Raw = Mapping[str, Json]
+database = store.database
 WRITE_ATTEMPTS: Final = 5
 #: How many of those that use an object a refusal names.
 NAMED_REFERENCES: Final = 5
@@ -60,13 +62,13 @@ NAMED_REFERENCES: Final = 5
 
 def current_revision() -> int:
     """The number of the newest revision; 0 before the first."""
-    with store.database():
+    with database():
         return store.newest_number()
 
 
 def document() -> dict[str, Json]:
     """The canonical configuration document: sorted, defaults and secrets left out."""
-    with store.database():
+    with database():
         return core.document(store.read().configuration)
 
 
@@ -74,7 +76,7 @@ def digest(whole: Mapping[str, Json] | None = None) -> str:
     """The digest of a document; without one, of the present configuration."""
     if whole is not None:
         return core.digest(whole)
-    with store.database():
+    with database():
         newest = Revision.objects.values_list("digest", flat=True).first()
     return newest or core.digest(core.document(core.Configuration()))
 
@@ -120,13 +122,13 @@ def plan_restore(number: int, rows: int = MOST_ROWS) -> Plan:
 
 def document_of(number: int) -> dict[str, Json]:
     """The configuration document of a former revision."""
-    with store.database():
+    with database():
         return core.document(_former(store.read().configuration, number, {}))
 
 
 def revision_rows(number: int, rows: int = MOST_ROWS) -> Plan:
     """What revision ``number`` changed, as the plan that was applied."""
-    with store.database():
+    with database():
         made = Revision.objects.filter(number=number).first()
         if made is None:
             raise NotFound("revision", number)
@@ -309,7 +311,7 @@ def changed_fields(kind: Kind | str, key: Key, patch: Raw) -> frozenset[str]:
         NotFound: there is no such object.
     """
     kind = Kind(kind)
-    with store.database():
+    with database():
         row = find(kind, key)
     checked, errors = read_patch(kind, patch)
     old, new = complete(kind, row.trimmed), complete(kind, apply_patch(row.trimmed, checked))
@@ -355,7 +357,7 @@ def commit(
     A plan that changes nothing makes no revision (its ``revision`` stays None).
     """
     for _ in range(WRITE_ATTEMPTS):
-        with store.database():
+        with database():
             state = store.read()
             if base_revision is not None and base_revision != state.configuration.revision:
                 raise Stale(state.configuration.revision)
@@ -376,7 +378,7 @@ def commit(
 
 
 def _plan(fill: Callable[[Draft], None], rows: int) -> Plan:
-    with store.database():
+    with database():
         return _draft(store.read(), fill, rows)
 
 

@@ -15,8 +15,8 @@ from pipes.connections import ServerConnection
 from pipes.core.binary import DecodeError, decode_data_value, source_timestamp, status_of
 from pipes.core.choices import Direction, ItemState
 from pipes.core.json_values import data_value_to_json
-from pipes.core.status_codes import name_of
 from pipes.core.latency import Latency
+from pipes.core.status_codes import name_of
 from pipes.core.values import is_bad, is_good, unix_to_ticks
 from pipes.core.wanted import Item
 from pipes.flow import Flow
@@ -112,7 +112,7 @@ def item_status(runner: PipeRunner, item: Item) -> Body:
         "state": state.value,
         "reason": reason,
         "source": _value(newest),
-        "written": _written(flow, item),
+        "written": _written(runner, item),
         "last_error": _last_error(runner, item),
         "writes": sum(one.writer.counts[item.id] for one in _flows(runner, item)),
         "errors": sum(one.faults.counts[item.id] for one in _flows(runner, item)),
@@ -139,17 +139,15 @@ def _value(value: bytes | None) -> Body | None:
         return {"value": None, "status": "BadDecodingError", "source_timestamp": None}
 
 
-def _written(flow: Flow, item: Item) -> Body | None:
-    at_ns = flow.writer.written_at.get(item.id)
-    held = flow.writer.held.get(item.id)
-    if at_ns is None or held is None:
+def _written(runner: PipeRunner, item: Item) -> Body | None:
+    """What was written last; of an item of both directions, in either."""
+    writers = [flow.writer for flow in _flows(runner, item) if item.id in flow.writer.written_at]
+    if not writers:
         return None
-    body = _value(held) or {}
-    return {
-        "value": body.get("value"),
-        "status": body.get("status"),
-        "at": _iso(datetime.fromtimestamp(at_ns / 1e9, UTC)),
-    }
+    newest = max(writers, key=lambda writer: writer.written_at[item.id])
+    body = _value(newest.held.get(item.id)) or {"value": None, "status": None}
+    at = datetime.fromtimestamp(newest.written_at[item.id] / 1e9, UTC)
+    return {"value": body["value"], "status": body["status"], "at": _iso(at)}
 
 
 def _last_error(runner: PipeRunner, item: Item) -> Body | None:

@@ -6,6 +6,7 @@ run all the same.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -19,8 +20,8 @@ from pipes.claims import Claims
 from pipes.host import PipeHost
 from pipes.last_good import load_wanted
 from pipes.pki import Pki
-from redundancy.board import Board, Process
-from redundancy.loop_thread import LoopThread
+from redundancy.board import Board
+from redundancy.loop_thread import LoopStopped, LoopThread
 from redundancy.processes import start_time
 
 log = logging.getLogger(__name__)
@@ -31,21 +32,28 @@ STOP_SECONDS = 8.0
 class PipeHostStep(bootsteps.StartStopStep):
     """Owns the loop thread of one pipe host."""
 
-    requires = ("celery.worker.components:Pool",)
+    requires = ()
 
-    def __init__(self, parent: Any, *, role: str = "", index: int = 1, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self.enabled = role == "pipes"
+    def __init__(
+        self, parent: Any, role: str | None = None, index: int = 1, **options: Any
+    ) -> None:
+        self._role = role
         self.index = index
         self.loop = LoopThread(f"pipes-{index}")
+        super().__init__(parent, **options)
 
-    def start(self, parent: Any) -> None:
+    def include_if(self, parent: Any) -> bool:  # noqa: ARG002 - Celery's signature
+        return self._role == "pipes"
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
         self.loop.start(self._serve)
 
-    def stop(self, parent: Any) -> None:
+    def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Drain, close the sessions, release the claims; then Celery may go on stopping."""
         hosted = hosting.current()
         if hosted is not None:
-            self.loop.run(hosted.host.stop())
+            with contextlib.suppress(LoopStopped):
+                self.loop.run(hosted.host.stop())
         if not self.loop.join(STOP_SECONDS):
             log.error("pipe host %s did not let go within %s s", self.index, STOP_SECONDS)
             self.loop.stop()
@@ -53,7 +61,7 @@ class PipeHostStep(bootsteps.StartStopStep):
     async def _serve(self) -> None:
         station = settings.STATION
         board = Board.open_or_create(station.board_file)
-        board.host(self.index).occupy(Process(os.getpid(), start_time(os.getpid())))
+        board.host(self.index).occupy(os.getpid(), start_time(os.getpid()))
         host = PipeHost(
             index=self.index,
             workers=station.pipe_workers,

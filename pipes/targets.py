@@ -15,9 +15,9 @@ from typing import Final, Protocol
 from pipes.core.node_ids import NodeIdError
 from pipes.core.splice import encode_prefix
 from pipes.core.values import is_bad
-from pipes.opcua.written import TargetInfo, read_targets
 from pipes.opcua.reading import read_values
 from pipes.opcua.session import Session
+from pipes.opcua.written import TargetInfo, read_targets
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Targets:
     def remove(self, handles: Iterable[int]) -> None:
         for handle in handles:
             for known in (self._nodes, self._missing, self.prefixes, self.infos):
-                known.pop(handle, None)  # type: ignore[attr-defined]
+                known.pop(handle, None)
 
     def connected(self) -> None:
         self.disconnected()

@@ -7,7 +7,7 @@ body, or ``{"error": {"status", "code", "message"}}`` for the problem that the w
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -27,10 +27,8 @@ SECONDS: Final = 10.0
 Body = dict[str, Any]
 
 
-class _CommandRefusedError(Exception):
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.body: Body = {"error": {"status": status, "code": code, "message": message}}
+class UnknownServerError(LookupError):
+    """The configuration that this worker has names no such server."""
 
 
 @shared_task(name="pipes.poke", ignore_result=True, expires=10)
@@ -46,7 +44,7 @@ async def _poke(hosted: hosting.Hosted) -> None:
 
 
 @shared_task(name="pipes.test_server", expires=10)
-def test_server(*, server: str, **_: object) -> Body:
+def test_server(*, server: str, **_: object) -> Any:
     async def work(hosted: hosting.Hosted) -> Body:
         host = hosted.host
         return await test_connection(_server(hosted, server), host.pki, host.application_uri)
@@ -64,7 +62,7 @@ def browse(
     limit: int = 1000,
     continuation: str | None = None,
     **_: object,
-) -> Body:
+) -> Any:
     async def work(hosted: hosting.Hosted) -> Body:
         async with _session(hosted, server) as session:
             return await browse_address_space(session, node, depth, search, limit, continuation)
@@ -92,7 +90,7 @@ def discover(*, url: str, **_: object) -> Any:
 def _run(work: Callable[[hosting.Hosted], Awaitable[Any]]) -> Any:
     hosted = hosting.current()
     if hosted is None:
-        return _CommandRefusedError(503, "worker_away", "no pipe host runs here").body
+        return _error(503, "worker_away", "no pipe host runs here")
 
     async def body() -> Any:
         return await work(hosted)
@@ -100,21 +98,37 @@ def _run(work: Callable[[hosting.Hosted], Awaitable[Any]]) -> Any:
     future = hosted.loop.run(body())
     try:
         return future.result(timeout=SECONDS)
-    except (TimeoutError, concurrent.futures.TimeoutError):
+    except concurrent.futures.TimeoutError:
         future.cancel()
-        return _CommandRefusedError(504, "no_answer", f"no answer within {SECONDS:g} s").body
-    except _CommandRefusedError as refusal:
-        return refusal.body
-    except NodeIdError as error:
-        return _CommandRefusedError(400, "invalid_node", str(error)).body
-    except RequestFailed as error:
-        return _CommandRefusedError(502, "server_refused", str(error)).body
-    except ConnectFailed as error:
-        return _CommandRefusedError(
-            504 if error.kind is FailureKind.UNREACHABLE else 409, error.kind.value, error.message
-        ).body
-    except ConnectionError as error:
-        return _CommandRefusedError(504, "connection_lost", str(error)).body
+        return _error(504, "no_answer", f"no answer within {SECONDS:g} s")
+    except (
+        NodeIdError,
+        RequestFailed,
+        ConnectFailed,
+        ConnectionError,
+        UnknownServerError,
+    ) as error:
+        return _refusal(error)
+
+
+def _refusal(error: Exception) -> Body:
+    match error:
+        case UnknownServerError():
+            return _error(404, "not_found", str(error))
+        case NodeIdError():
+            return _error(400, "invalid_node", str(error))
+        case RequestFailed():
+            return _error(502, "server_refused", str(error))
+        case ConnectFailed(kind=FailureKind.UNREACHABLE):
+            return _error(504, "no_answer", error.message)
+        case ConnectFailed():
+            return _error(409, error.kind.value, error.message)
+        case _:
+            return _error(504, "connection_lost", str(error))
+
+
+def _error(status: int, code: str, message: str) -> Body:
+    return {"error": {"status": status, "code": code, "message": message}}
 
 
 def _server(hosted: hosting.Hosted, name: str) -> Server:
@@ -122,11 +136,11 @@ def _server(hosted: hosting.Hosted, name: str) -> Server:
     for server in wanted.values():
         if server.name.lower() == name.lower():
             return server
-    raise _CommandRefusedError(404, "not_found", f"this worker knows no server {name!r} yet")
+    raise UnknownServerError(f"this worker knows no server {name!r} yet")
 
 
 @asynccontextmanager
-async def _session(hosted: hosting.Hosted, name: str) -> Any:
+async def _session(hosted: hosting.Hosted, name: str) -> AsyncIterator[Session]:
     """The session that pipes use already, else one of our own that ends with the command."""
     server = _server(hosted, name)
     host = hosted.host

@@ -8,6 +8,7 @@ value is written again in the next one.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -15,16 +16,16 @@ from functools import partial
 from itertools import islice
 from typing import Final, Protocol
 
-from pipes.connections import WINDOWS_TICKS, ServerConnection
+from pipes.connections import ServerConnection
 from pipes.core.binary import source_timestamp
 from pipes.core.choices import CodecName
+from pipes.core.echo import WriteResult
 from pipes.core.latency import Latency
 from pipes.core.pending import Pending
-from pipes.core.echo import WriteResult
 from pipes.core.retries import Retry, advise
 from pipes.core.splice import strip_source_timestamps
 from pipes.core.status_codes import name_of
-from pipes.core.values import is_bad
+from pipes.core.values import is_bad, unix_to_ticks
 from pipes.core.window import Window
 from pipes.opcua.lane import Lane, WriteOutcome
 from pipes.opcua.session import Session
@@ -83,6 +84,7 @@ class Writer:
         self._limit = LARGEST_BATCH
         self._paused_until = 0.0
         self._is_flushing = False
+        self._answered_one = asyncio.Event()
 
     def connected(self, connection: ServerConnection, session: Session) -> None:
         self._connection = connection
@@ -96,6 +98,12 @@ class Writer:
         self._lane = None
         self._connection = None
 
+    async def idle(self) -> None:
+        """Return when no write is on its way."""
+        while self.window.in_flight:
+            self._answered_one.clear()
+            await self._answered_one.wait()
+
     def forget(self, handles: Iterable[int]) -> None:
         gone = set(handles)
         self.pending.forget(gone)
@@ -103,8 +111,8 @@ class Writer:
             self.held.pop(handle, None)
             self.written_at.pop(handle, None)
             self.counts.pop(handle, None)
-        for some in (self.in_error, self.watched, self.bare):
-            some -= gone
+        for handles_of in (self.in_error, self.watched, self.bare):
+            handles_of.difference_update(gone)
 
     def offer(self, values: dict[int, bytes]) -> None:
         """Take values to be written; each handle has its prefix."""
@@ -171,6 +179,7 @@ class Writer:
     # -- answers --------------------------------------------------------------------------------
 
     def _answered(self, batch: dict[int, bytes], sent_at: float, outcome: WriteOutcome) -> None:
+        self._answered_one.set()
         if outcome.failure:
             self._unanswered(batch, outcome.failure)
             return
@@ -201,7 +210,7 @@ class Writer:
     def _measure(self, batch: dict[int, bytes], wall_ns: int) -> None:
         """Latency of a few values of the batch: SourceTimestamp to acknowledged write."""
         offset = self._connection.clock_offset_ticks if self._connection is not None else 0
-        now_ticks = wall_ns // 100 + WINDOWS_TICKS + offset
+        now_ticks = unix_to_ticks(wall_ns / 1e9) + offset
         step = max(1, len(batch) // SAMPLES_PER_BATCH)
         for value in islice(batch.values(), 0, None, step):
             stamp = source_timestamp(value)
@@ -210,9 +219,7 @@ class Writer:
 
     def _some_refused(self, batch: dict[int, bytes], results: Sequence[int]) -> None:
         refused = {
-            handle: status
-            for handle, status in zip(batch, results, strict=True)
-            if is_bad(status)
+            handle: status for handle, status in zip(batch, results, strict=True) if is_bad(status)
         }
         self._written({h: value for h, value in batch.items() if h not in refused})
         for handle, status in refused.items():

@@ -30,9 +30,9 @@ OPC_UA_NAMESPACE: Final = "http://opcfoundation.org/UA/"
 _NODE_ID: Final = re.compile(
     r"(?:ns=(?P<index>[0-9]{1,5});|nsu=(?P<uri>[^;]+);)?(?P<type>[isgb])=(?P<name>.+)", re.DOTALL
 )
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-_CONTROL_BUT_LINES: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+#: What XML cannot carry (a spreadsheet is XML) and what no terminal should get.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_CONTROL_BUT_LINES: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _INDEX_RANGE: Final = re.compile(r"[0-9]{1,10}(:[0-9]{1,10})?(,[0-9]{1,10}(:[0-9]{1,10})?)*")
 
 
@@ -51,6 +51,8 @@ def text(longest: int, *, lines: bool = False) -> Check:
             raise wrong("must be text", value)
         if len(value) > longest:
             raise wrong(f"is {len(value)} characters long; at most {longest} are allowed", value)
+        if lines:
+            value = value.replace("\r\n", "\n").replace("\r", "\n")
         if forbidden.search(value):
             raise wrong("contains control characters; remove them", _printable(value))
         return value
@@ -166,7 +168,7 @@ def node_id(value: Json) -> Json:
     if not isinstance(value, str):
         raise wrong("must be text", value)
     found = _NODE_ID.fullmatch(value)
-    if len(value) > LONGEST_NODE_ID or found is None or _SURROGATE.search(value) or "\0" in value:
+    if len(value) > LONGEST_NODE_ID or found is None or _CONTROL.search(value):
         raise wrong("must be a NodeId such as nsu=urn:plant;s=T1, ns=2;i=17 or i=2258", value)
     return _namespace(found) + _identifier(found["type"], found["name"], value)
 

@@ -29,9 +29,7 @@ def read_request_body(header: bytes, nodes: Sequence[tuple[bytes, int]]) -> byte
     return (
         header
         + _PARAMETERS.pack(0.0, _SOURCE_TIMESTAMPS, len(nodes))
-        + b"".join(
-            node + _ATTRIBUTE.pack(attribute) + _WHOLE_VALUE for node, attribute in nodes
-        )
+        + b"".join(node + _ATTRIBUTE.pack(attribute) + _WHOLE_VALUE for node, attribute in nodes)
     )
 
 
@@ -41,6 +39,7 @@ def scan_read_response(body: bytes, expected: int) -> list[bytes]:
     Raises:
         ServiceFaultError: the server refused the call as a whole.
         ScanError: the message is damaged or has another number of results.
+
     """
     with reading():
         walker = Walker(body)

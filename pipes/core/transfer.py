@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, cast
 
 from pipes.core.binary import (
     DecodeError,
@@ -27,14 +27,13 @@ from pipes.core.quality import (
     HoldReason,
     Reading,
     Rules,
-    WriteAsIs,
     WriteLastWithStatus,
     WriteValueOnly,
     decide_quality,
 )
 from pipes.core.quality import Hold as QualityHold
 from pipes.core.transform import Transform, compile_transform
-from pipes.core.values import DataValue, Variant, VariantType, is_good
+from pipes.core.values import NULL, DataValue, Variant, VariantType, is_good
 from pipes.core.wanted import Item, Pipe
 
 HAS_VALUE: Final = 0x01
@@ -78,13 +77,16 @@ class Rule:
         return replace(self, watches_type=True)
 
 
+UNPROBED: Final = Ability()
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What the written node takes."""
 
     type: TargetType
     value_rank: int
-    ability: Ability = Ability()
+    ability: Ability = UNPROBED
     same_namespaces: bool = False
 
 
@@ -137,14 +139,13 @@ def rule_for(item: Item, pipe: Pipe, *, is_reverse: bool) -> Rule:
 
     Raises:
         InvalidTransformError: the transform cannot be carried out in this direction.
+
     """
     direction = Direction.REVERSE if is_reverse else Direction.FORWARD
     plan = compile_transform(item.transform, direction)
     transform = plan.reverse if is_reverse else plan.forward
-    if transform is None:
-        raise AssertionError("compile_transform left out the direction it was asked for")
     return Rule(
-        transform=transform,
+        transform=cast("Transform", transform),  # the direction that was asked for is there
         quality=Rules(item.quality or pipe.quality, pipe.hold_seconds),
         trigger=item.trigger,
     )
@@ -193,13 +194,11 @@ def _decide(value: bytes, rule: Rule, target: Target, history: History, now: flo
         ),
         target.ability,
     )
-    match verdict:
-        case QualityHold(reason, again_seconds):
-            return Hold(reason, again_seconds)
-        case WriteLastWithStatus(bad_status):
-            return _report(history, bad_status)
-        case WriteAsIs() | WriteValueOnly():
-            pass
+    if isinstance(verdict, QualityHold):
+        return Hold(verdict.reason, verdict.again_seconds)
+    if isinstance(verdict, WriteLastWithStatus):
+        history.is_reported = True
+        return Write(replace_status(history.last_good or value, verdict.status))
     if rule.deadband > 0 and not _is_change(value, rule, history):
         return Skip(SkipReason.DEADBAND)
     kept = replace_status(value, 0) if isinstance(verdict, WriteValueOnly) else value
@@ -217,14 +216,6 @@ def _note_status(history: History, good: bool, now: float) -> None:  # noqa: FBT
         history.is_reported = False
     elif history.not_good_since is None:
         history.not_good_since = now
-
-
-def _report(history: History, status: int) -> Decision:
-    """Tell the target, on the last good value, that the source is not Good."""
-    if history.last_good is None:
-        return Hold(HoldReason.NO_VALUE, None)
-    history.is_reported = True
-    return Write(replace_status(history.last_good, status))
 
 
 def _is_change(value: bytes, rule: Rule, history: History) -> bool:
@@ -253,9 +244,7 @@ _ONE_DIMENSION: Final = frozenset({1, 0, -2, -3})
 
 def _convert(value: bytes, rule: Rule, target: Target) -> Decision:
     data_value = decode_data_value(value)
-    variant = data_value.variant
-    if variant is None:
-        return Reject("there is no value")
+    variant = data_value.variant or NULL
     if variant.type in _BOUND_TO_NAMESPACES and not target.same_namespaces:
         return Reject(
             "values of this type refer to the source's namespaces, and the target has others; "
@@ -271,6 +260,4 @@ def _convert(value: bytes, rule: Rule, target: Target) -> Decision:
 
 
 def _encode(data_value: DataValue, variant: Variant) -> bytes:
-    return encode_data_value(
-        DataValue(variant, data_value.status, data_value.source_timestamp)
-    )
+    return encode_data_value(DataValue(variant, data_value.status, data_value.source_timestamp))

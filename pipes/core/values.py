@@ -324,3 +324,15 @@ def as_float(value: float) -> float:
     """
     rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
     return rounded
+
+
+def shortest_float(value: float) -> float:
+    """The Double with the fewest digits that is the same Float: 0.1 for 0.10000000149011612."""
+    for digits in range(6, 9):
+        short = float(f"{value:.{digits}g}")
+        try:
+            if as_float(short) == value:
+                return short
+        except OverflowError:  # rounded up beyond the largest Float
+            continue
+    return value

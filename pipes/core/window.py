@@ -18,32 +18,58 @@ FIRST: Final = 4.0
 GROW_BELOW: Final = 0.6
 SHRINK_ABOVE: Final = 1.2
 MEMORY_SECONDS: Final = 30.0
-"""The quickest answer is that of the last one or two of these spans: lines and targets change."""
+"""How long the quickest answer counts, once or twice: lines and targets change."""
 
 
 class Window:
-    """The window of one session. Times are seconds of any monotonic clock."""
+    """The window of one session. Times are seconds of any monotonic clock.
 
-    __slots__ = ("_earlier", "_is_full", "_quickest", "_span_ends", "in_flight", "size")
+    The quickest answer must come from a target that was idle, or the window would take its own
+    queue for the line and creep up. Under normal load some requests find the target idle; if
+    none did for ``MEMORY_SECONDS``, the window drains once to send one alone.
+    """
+
+    __slots__ = (
+        "_earlier",
+        "_is_draining",
+        "_is_full",
+        "_quickest",
+        "_span_ends",
+        "_was_alone",
+        "in_flight",
+        "size",
+    )
 
     def __init__(self) -> None:
         self.size = FIRST
         self.in_flight = 0
         self._quickest = self._earlier = float("inf")
         self._span_ends = float("-inf")
+        self._was_alone = False
+        self._is_draining = False
         self._is_full = False
 
     @property
     def may_send(self) -> bool:
-        return self.in_flight < int(self.size)
+        return self.in_flight < (1 if self._is_draining else int(self.size))
 
     def sent(self, now: float) -> None:
         """A request went out."""
+        if now >= self._span_ends:
+            self._end_span(now)
+        if self.in_flight == 0:
+            self._was_alone = True
+            self._is_draining = False
         self.in_flight += 1
         self._is_full = not self.may_send
-        if now >= self._span_ends:
+
+    def _end_span(self, now: float) -> None:
+        if self._was_alone:
             self._earlier, self._quickest = self._quickest, float("inf")
             self._span_ends = now + MEMORY_SECONDS
+            self._was_alone = False
+        else:
+            self._is_draining = True
 
     def answered(self, seconds: float) -> None:
         """A request was answered ``seconds`` after it went out."""

@@ -22,6 +22,7 @@ async def read_raw(session: Session, nodes: Sequence[tuple[bytes, int]]) -> list
     Raises:
         ConnectionError: the session is lost.
         TimeoutError: a call was not answered in time.
+
     """
 
     async def call(batch: Sequence[tuple[bytes, int]]) -> list[bytes]:

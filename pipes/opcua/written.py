@@ -48,6 +48,7 @@ async def read_targets(
 
     Raises:
         ConnectionError, TimeoutError: as of `Session.read`.
+
     """
     attributes = (DATA_TYPE, VALUE_RANK, USER_ACCESS_LEVEL, *((VALUE,) if values else ()))
     answers = await read_raw(

@@ -62,9 +62,7 @@ class RevisionsView(PipesView):
 
     required_roles = {"GET": "viewer"}
 
-    @extend_schema(
-        operation_id="revisions_list", **schemas.listed("Revision", _REVISIONS.filters)
-    )
+    @extend_schema(operation_id="revisions_list", **schemas.listed("Revision", _REVISIONS.filters))
     def get(self, request: Request) -> Response:
         revision = services.current_revision()
         part = bounds(request)

@@ -145,9 +145,7 @@ class ItemView(PipesView):
                 raise forbid(OPERATORS)
         if flag(request, "dry_run"):
             selectors.item_row(number)
-            return plan_answer(
-                services.change_items([{**patch, "id": number}], **_bulk(request))
-            )
+            return plan_answer(services.change_items([{**patch, "id": number}], **_bulk(request)))
         changed = services.change_item(
             number,
             patch,
@@ -188,8 +186,10 @@ class DeleteItemsView(PipesView):
 
 def _rows(request: Request) -> Any:
     everything = Item.objects.all()
-    if any(callable(each.lookup) and name in request.query_params and name != "pipe"
-           for name, each in _ITEMS.filters.items()):
+    if any(
+        callable(each.lookup) and name in request.query_params and name != "pipe"
+        for name, each in _ITEMS.filters.items()
+    ):
         return everything.annotate(parsed=Cast("body", JSONField()))
     return everything
 

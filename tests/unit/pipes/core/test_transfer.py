@@ -1,0 +1,210 @@
+"""What is written for a value that came, and why not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipes.core.binary import decode_data_value, encode_data_value
+from pipes.core.choices import DeadbandType, Direction, Quality
+from pipes.core.quality import Ability, HoldReason
+from pipes.core.transfer import (
+    History,
+    Hold,
+    Reject,
+    Skip,
+    SkipReason,
+    Target,
+    Write,
+    absolute_deadband,
+    decide_transfer,
+    passes_untouched,
+    rule_for,
+    watches_status,
+)
+from pipes.core.transform import InvalidTransformError
+from pipes.core.values import DataValue, NodeId, Variant, VariantType
+from pipes.core.wanted import Deadband, Item, Pipe
+
+BAD = 0x8005_0000
+UNCERTAIN = 0x4000_0000
+PIPE = Pipe("P1", source="PLC", target="DCS", items={})
+ITEM = Item(id=1, source_node="ns=2;s=T", target_node="ns=2;s=T")
+DOUBLE = Target(VariantType.DOUBLE, -1)
+INT16 = Target(VariantType.INT16, -1)
+
+
+def value(number: object, kind: VariantType = VariantType.DOUBLE, **more: object) -> bytes:
+    return encode_data_value(DataValue(Variant(kind, number), source_timestamp=77, **more))
+
+
+def rule(*, pipe: Pipe = PIPE, reverse: bool = False, **fields: object):
+    return rule_for(replace(ITEM, **fields), pipe, is_reverse=reverse)
+
+
+def decide(raw: bytes, the_rule=None, target=DOUBLE, history=None, now=0.0):
+    return decide_transfer(raw, the_rule or rule(), target, history or History(), now)
+
+
+def written(decision) -> DataValue:
+    assert isinstance(decision, Write)
+    return decode_data_value(decision.value)
+
+
+class TestPassingUntouched:
+    def test_a_value_of_the_targets_type_passes_as_it_came(self):
+        assert passes_untouched(value(1.5), rule(), DOUBLE)
+        assert decide(value(1.5)) == Write(value(1.5))
+
+    @pytest.mark.parametrize(
+        ("raw", "target"),
+        [
+            (value(1, VariantType.INT32), DOUBLE),
+            (value((1.0,)), DOUBLE),
+            (value(1.0), Target(VariantType.DOUBLE, 1)),
+            (encode_data_value(DataValue(None, BAD)), DOUBLE),
+            (value(NodeId(2, "X"), VariantType.NODE_ID), Target(VariantType.NODE_ID, -1)),
+        ],
+        ids=["other type", "array for scalar", "scalar for array", "no value", "namespaces"],
+    )
+    def test_other_values_are_looked_at(self, raw, target):
+        assert not passes_untouched(raw, rule(), target)
+
+    @pytest.mark.parametrize("rank", [1, 0, -2, -3, 2])
+    def test_an_array_passes_to_a_target_of_an_array_rank(self, rank):
+        assert passes_untouched(value((1.0, 2.0)), rule(), Target(VariantType.DOUBLE, rank))
+
+    def test_any_type_passes_to_a_target_of_any_type(self):
+        assert passes_untouched(
+            value(True, VariantType.BOOLEAN), rule(), Target(VariantType.VARIANT, -2)
+        )
+
+    def test_node_ids_pass_between_servers_of_equal_namespaces(self):
+        raw = value(NodeId(2, "X"), VariantType.NODE_ID)
+        assert passes_untouched(raw, rule(), Target(VariantType.NODE_ID, -1, same_namespaces=True))
+
+    def test_a_rule_that_changes_values_lets_none_pass(self):
+        assert not passes_untouched(
+            value(1.0), rule(transform={"kind": "linear", "gain": 2}), DOUBLE
+        )
+        assert not passes_untouched(value(1.0), rule().watching_type(), DOUBLE)
+        assert not passes_untouched(value(1.0), rule().with_own_deadband(1), DOUBLE)
+
+
+class TestConverting:
+    def test_a_value_becomes_the_targets_type_and_keeps_its_timestamp(self):
+        result = written(decide(value(21.5), target=INT16))
+        assert result == DataValue(Variant(VariantType.INT16, 22), source_timestamp=77)
+
+    def test_a_value_out_of_range_is_rejected_with_its_reason(self):
+        decision = decide(value(70_000.0), target=INT16)
+        assert isinstance(decision, Reject)
+        assert "does not fit Int16" in decision.sentence
+
+    def test_a_linear_transform_is_applied_and_inverted_for_the_other_direction(self):
+        scaling = {"kind": "linear", "gain": 0.5, "offset": 10}
+        both = {"transform": scaling, "direction": Direction.BOTH}
+        assert written(decide(value(4.0), rule(**both))).variant.value == 12.0
+        assert written(decide(value(12.0), rule(reverse=True, **both))).variant.value == 4.0
+
+    def test_a_transform_that_does_not_fit_the_value_is_a_rejection(self):
+        decision = decide(
+            value("hot", VariantType.STRING), rule(transform={"kind": "linear", "gain": 2})
+        )
+        assert isinstance(decision, Reject)
+        assert "hot" in decision.sentence
+
+    def test_values_that_speak_of_namespaces_are_rejected_between_different_servers(self):
+        decision = decide(
+            value(NodeId(2, "X"), VariantType.NODE_ID), target=Target(VariantType.NODE_ID, -1)
+        )
+        assert isinstance(decision, Reject)
+        assert "namespaces" in decision.sentence
+
+    def test_bytes_that_cannot_be_decoded_are_a_rejection(self):
+        assert isinstance(decide(b"\x03\x0b\0"), Reject)
+
+    def test_a_transform_without_inverse_is_refused_when_it_is_compiled(self):
+        with pytest.raises(InvalidTransformError, match="inverse"):
+            rule(reverse=True, transform={"kind": "linear", "gain": 0})
+
+
+class TestQuality:
+    def test_propagate_passes_the_status_on(self):
+        assert written(decide(value(1.0, status=UNCERTAIN))).status == UNCERTAIN
+
+    def test_propagate_without_a_value_puts_the_status_on_the_last_good_one(self):
+        history = History()
+        decide(value(1.0), history=history)
+        nothing = encode_data_value(DataValue(None, BAD))
+
+        first = decide(nothing, history=history, now=1.0)
+        second = decide(nothing, history=history, now=2.0)
+
+        assert written(first) == DataValue(Variant(VariantType.DOUBLE, 1.0), BAD, 77)
+        assert second == Hold(HoldReason.REPORTED, None)
+
+    def test_a_null_value_counts_as_none(self):
+        null = encode_data_value(DataValue(Variant(VariantType.NULL), BAD))
+        assert decide(null) == Hold(HoldReason.NO_VALUE, None)
+
+    def test_hold_keeps_the_last_good_value_until_the_time_is_over(self):
+        holding = rule(pipe=replace(PIPE, quality=Quality.HOLD, hold_seconds=10.0))
+        history = History()
+        decide(value(1.0), holding, history=history)
+
+        held = decide(value(9.0, status=BAD), holding, history=history, now=100.0)
+        over = decide(value(9.0, status=BAD), holding, history=history, now=110.0)
+        again = decide(value(2.0), holding, history=history, now=111.0)
+
+        assert held == Hold(HoldReason.POLICY, 10.0)
+        assert written(over) == DataValue(Variant(VariantType.DOUBLE, 1.0), BAD, 77)
+        assert written(again).variant.value == 2.0
+        assert history == History(passed=value(2.0), last_good=value(2.0))
+
+    def test_hold_over_without_a_good_value_ever_tells_what_there_is(self):
+        holding = rule(pipe=replace(PIPE, quality=Quality.HOLD, hold_seconds=0.0))
+        assert written(decide(value(9.0, status=BAD), holding)).status == BAD
+
+    def test_a_target_that_takes_no_status_gets_an_uncertain_value_without_it(self):
+        target = replace(DOUBLE, ability=Ability(writes_status=False))
+        result = written(decide(value(1.0, status=UNCERTAIN), target=target))
+        assert result == DataValue(Variant(VariantType.DOUBLE, 1.0), source_timestamp=77)
+
+    def test_an_items_quality_comes_before_the_pipes(self):
+        assert watches_status(replace(ITEM, quality=Quality.HOLD), PIPE)
+        assert not watches_status(ITEM, PIPE)
+
+
+class TestDeadband:
+    def test_our_own_deadband_skips_small_changes_from_the_last_value_that_passed(self):
+        filtering = rule().with_own_deadband(1.0)
+        history = History()
+
+        first, small, large = (
+            decide(value(n), filtering, history=history) for n in (10.0, 10.9, 11.5)
+        )
+
+        assert first == Write(value(10.0))
+        assert small == Skip(SkipReason.DEADBAND)
+        assert large == Write(value(11.5))
+
+    @pytest.mark.parametrize(
+        ("deadband", "expected"),
+        [
+            (Deadband(), None),
+            (Deadband(DeadbandType.ABSOLUTE, 0.5), 0.5),
+            (Deadband(DeadbandType.ABSOLUTE, 0.0), None),
+        ],
+        ids=str,
+    )
+    def test_the_server_is_asked_for_an_absolute_deadband(self, deadband, expected):
+        assert absolute_deadband(replace(ITEM, deadband=deadband)) == expected
+
+
+def test_a_damaged_history_does_not_stop_a_good_value():
+    history = History(last_good=None, is_reported=False)
+    assert decide(encode_data_value(DataValue(None, BAD)), history=history) == Hold(
+        HoldReason.NO_VALUE, None
+    )
