@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -46,8 +47,6 @@ def test_noise_is_refused(noise: bytes) -> None:
 @pytest.mark.parametrize("body", hostile_messages(4 * 2**20).items(), ids=lambda pair: pair[0])
 def test_a_hostile_message_costs_no_more_than_its_size(body: tuple[str, bytes]) -> None:
     begun = time.process_time()
-    try:
+    with suppress(ScanError):
         scan_publish_response(body[1])
-    except ScanError:
-        pass
     assert time.process_time() - begun < SECONDS_FOR_A_HOSTILE_MESSAGE

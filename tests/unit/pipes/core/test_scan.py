@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from struct import pack
+from typing import ClassVar
 
 import pytest
 from asyncua import ua
@@ -131,7 +132,7 @@ class TestMessage:
 
 
 class TestDamage:
-    CASES = {
+    CASES: ClassVar = {
         "another message": response_header(676),
         "bytes behind the end": publish_response(data_change([(3, double(1.5))])) + b"\0",
         "a notification in XML": publish_response(b"\x01\x00\x2b\x03\x02" + pack("<i", 0)),
