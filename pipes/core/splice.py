@@ -26,6 +26,7 @@ __all__ = [
     "ScanError",
     "WriteResult",
     "encode_prefix",
+    "encode_string",
     "scan_delete_monitored_items_response",
     "scan_write_response",
     "status_of",
