@@ -7,17 +7,17 @@ what is not drained yet, and as much of the past as the files that are still wri
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 from django.db.models import Q, QuerySet
 
 from diagnostics.core.chronicle import Query, Record, in_order, merged, stored_window, window
 from diagnostics.models import ChronicleEvent, SpoolOffset
+from diagnostics.patience import short_patience
 from diagnostics.receivers import spool_folder
 from diagnostics.records import from_row, instant
 from diagnostics.spool_files import boot_of, read_part, spool_files
@@ -40,7 +40,7 @@ class Listing:
     def __init__(self, query: Query, folder: Path | None = None) -> None:
         self.query = query
         self.is_spool_only = False
-        with _short_patience():
+        with short_patience(PATIENCE_MS):
             spooled = self._spooled(folder or spool_folder())
             try:
                 spooled = _not_stored(spooled)
@@ -137,27 +137,3 @@ def _not_stored(records: Sequence[Record]) -> list[Record]:
         chunk = ChronicleEvent.objects.filter(id__in=ids[first : first + CHUNK])
         stored.update(chunk.values_list("id", flat=True))
     return [record for record in records if record.id not in stored]
-
-
-@contextlib.contextmanager
-def _short_patience() -> Iterator[None]:
-    """Wait less for a locked SQLite than its connection is told to, meanwhile."""
-    if connection.vendor != "sqlite":
-        yield
-        return
-    try:
-        before = _busy_timeout(PATIENCE_MS)
-    except DatabaseError:
-        before = None  # the first query of the listing will say so
-    try:
-        yield
-    finally:
-        if before is not None:
-            _busy_timeout(before)
-
-
-def _busy_timeout(milliseconds: int) -> int:
-    with connection.cursor() as cursor:
-        before = cursor.execute("PRAGMA busy_timeout").fetchone()[0]
-        cursor.execute(f"PRAGMA busy_timeout = {milliseconds:d}")
-    return int(before)

@@ -9,7 +9,6 @@ import logging
 from typing import Final
 
 from celery import shared_task
-from django.conf import settings
 from django.db import DatabaseError
 
 from diagnostics import services
@@ -18,8 +17,6 @@ log = logging.getLogger(__name__)
 
 #: Tasks carry intent, never life: less than 3 s each.
 DRAIN_SECONDS: Final = 2.0
-#: Touched after each drain: how the station knows that its jobs worker works.
-CANARY: Final = "jobs-seen"
 
 _is_failing = False
 
@@ -38,7 +35,6 @@ def drain_spool() -> None:
         if _is_failing:
             log.warning("the chronicle is written again")
         _is_failing = False
-    (settings.STATION.run_dir / CANARY).touch()
 
 
 @shared_task(name="diagnostics.retain", expires=600, ignore_result=True)

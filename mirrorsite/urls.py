@@ -18,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^login/?$", pages.sign_in, name="login"),
     re_path(r"^logout/?$", pages.sign_out, name="logout"),
     re_path(r"^setup/?$", pages.set_up, name="setup"),
+    path("", include("diagnostics.health_urls")),
     path("", pages.show_overview, name="overview"),
 ]
 

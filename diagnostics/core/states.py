@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-
-class DiagnosticState(StrEnum):
-    """How a thing is; stored and answered values never change."""
-
-    GOOD = "good"
-    MAINTENANCE = "maintenance"
-    OUT_OF_SPEC = "out_of_spec"
-    CHECK = "check"
-    FAILED = "failed"
-
+from redundancy.core.health import HealthState
 
 #: NE 107: Failure > Function check > Out of specification > Maintenance required > good.
-_RANK: Final = {
-    DiagnosticState.GOOD: 0,
-    DiagnosticState.MAINTENANCE: 1,
-    DiagnosticState.OUT_OF_SPEC: 2,
-    DiagnosticState.CHECK: 3,
-    DiagnosticState.FAILED: 4,
+_RANK: Final[Mapping[HealthState, int]] = {
+    HealthState.GOOD: 0,
+    HealthState.MAINTENANCE: 1,
+    HealthState.OUT_OF_SPEC: 2,
+    HealthState.CHECK: 3,
+    HealthState.FAILED: 4,
 }
 
 
-def rank(state: DiagnosticState) -> int:
+def rank(state: HealthState) -> int:
     """The place of ``state`` in NE 107's precedence; a higher one wins."""
     return _RANK[state]
 
 
-def worst(states: Iterable[DiagnosticState]) -> DiagnosticState:
+def worst(states: Iterable[HealthState]) -> HealthState:
     """The state that wins; nothing at all is good."""
-    return max(states, key=rank, default=DiagnosticState.GOOD)
+    return max(states, key=rank, default=HealthState.GOOD)
 
 
-def parse_state(text: object) -> DiagnosticState:
+def parse_state(text: object) -> HealthState:
     """The state named ``text``; what nobody can name counts as failed, never as good."""
     try:
-        return DiagnosticState(str(text))
+        return HealthState(str(text))
     except ValueError:
-        return DiagnosticState.FAILED
+        return HealthState.FAILED
