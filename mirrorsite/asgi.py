@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import cast
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
-application = get_asgi_application()
+django_application = get_asgi_application()
+
+import mirrorsite.celery  # noqa: E402, F401 - commands are sent by this app; it needs the settings
+from mirrorsite.body_limit import App, BodyLimit  # noqa: E402 - as above
+
+application = BodyLimit(cast("App", django_application))

@@ -28,7 +28,7 @@ DISCARD_SECONDS: Final = 20.0
 _LARGE_PATHS: Final = re.compile(r"/api/v1/(items/import|configuration|restore)/?")
 
 
-class BodyTooLarge(Exception):
+class BodyTooLarge(Exception):  # noqa: N818 - of the request, not of the station
     """More bytes came than the path takes."""
 
 

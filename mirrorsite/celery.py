@@ -21,6 +21,7 @@ from celery.signals import celeryd_init, setup_logging
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
 
 app = Celery("mirrorsite")
+app.set_default()  # for every thread: web sends commands from the threads of its requests
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     accept_content=["json"],

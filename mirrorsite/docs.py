@@ -9,11 +9,11 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from pipes import schemas
 
 
-class SchemaView(SpectacularAPIView):  # type: ignore[misc] # untyped package
+class SchemaView(SpectacularAPIView):
     required_roles: Final = {"GET": "viewer"}
 
 
-class DocsView(SpectacularSwaggerSplitView):  # type: ignore[misc] # untyped package
+class DocsView(SpectacularSwaggerSplitView):
     """Swagger UI with its script in a file of its own, for a strict content security policy."""
 
     required_roles: Final = {"GET": "viewer"}

@@ -153,13 +153,12 @@ def fault(request: HttpRequest) -> HttpResponse:
     problem = current_problem()
     if is_api(request):
         return problem_response(problem, request.path)
-    page = HttpResponse(
+    return HttpResponse(
         f"{problem.title}. {problem.text}.",
         status=problem.status_code,
         content_type="text/plain; charset=utf-8",
         headers=problem.headers,
     )
-    return page
 
 
 def _begin(request: HttpRequest, user: User) -> None:

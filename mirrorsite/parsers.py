@@ -1,4 +1,4 @@
-"""How REST bodies are read: strictly, so that nothing comes in that cannot be stored or answered."""
+"""How REST bodies are read: strictly; what comes in can be stored and answered."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def read_json(raw: bytes) -> Any:
     """
     Raises:
         ParseError: ``raw`` is not JSON that the station takes; the text says where.
+
     """
     try:
         text = raw.decode("utf-8-sig")

@@ -75,7 +75,8 @@ def as_problem(error: Exception) -> Problem:
         return error
     for kind, translate in _TRANSLATIONS:
         if isinstance(error, kind):
-            return translate(error)
+            problem: Problem = translate(error)
+            return problem
     return _fault()
 
 

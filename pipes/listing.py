@@ -30,8 +30,9 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One filter: the look-up (or condition) it becomes, and how its text is read (ValueError
-    refuses it)."""
+    """One filter: the look-up or condition it becomes, and how its text is read; a ValueError
+    refuses it.
+    """
 
     lookup: str | Callable[[Any], Q]
     parse: Callable[[str], Any] = str

@@ -97,8 +97,8 @@ def reason(request: Request) -> str:
 
 def body_object(request: Request) -> dict[str, Any]:
     """The body, which must be one JSON object; no body at all counts as an empty one."""
-    data = request.data
-    if data is None or (not isinstance(data, dict) and not data):
+    data: Any = request.data
+    if not isinstance(data, dict) and not data:
         return {}
     if not isinstance(data, dict):
         raise Problem(400, "invalid", "Invalid request", "The body must be one JSON object")

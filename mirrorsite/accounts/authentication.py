@@ -28,7 +28,7 @@ _SEEN_SECONDS: Final = 60
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class BearerAuthentication(TokenAuthentication):
+class BearerAuthentication(TokenAuthentication):  # type: ignore[misc] # knox has no types
     """``Authorization: Bearer <token>``; an expired or removed token is a 401."""
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, Token]:
@@ -104,7 +104,7 @@ def _set_busy_timeout(milliseconds: int) -> None:
         cursor.execute(f"PRAGMA busy_timeout={milliseconds:d}")
 
 
-class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[misc] # untyped package
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # partly typed
     target_class = BearerAuthentication
     name = "token"
     priority = 1
@@ -114,7 +114,7 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[misc] # unty
         return {"type": "http", "scheme": "bearer"}
 
 
-class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[misc] # untyped package
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # partly typed
     """The cookie's real name holds the station's; the description does not depend on it."""
 
     target_class = CommandingSession

@@ -49,14 +49,14 @@ class User(AbstractBaseUser, PermissionsMixin):
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     class Meta:
-        ordering = ["username"]
-        constraints = [
+        ordering = ("username",)
+        constraints = (
             models.UniqueConstraint(
                 Lower("username"),
                 name="accounts_user_name",
                 violation_error_message="There is an account of this name already",
-            )
-        ]
+            ),
+        )
 
     def __str__(self) -> str:
         return self.username
@@ -81,22 +81,23 @@ class User(AbstractBaseUser, PermissionsMixin):
         for secret in settings.SECRET_KEY_FALLBACKS:
             yield self._session_hash(secret)
 
-    def _session_hash(self, secret: str | None) -> str:
+    def _session_hash(self, secret: str | bytes | None) -> str:
         value = f"{self.password}:{self.session_epoch}"
         salt = "mirrorsite.accounts.models.User.session"
         return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
 
 
-class Token(AbstractAuthToken):
+class Token(AbstractAuthToken):  # type: ignore[misc] # knox has no types
     """One API token. Only its SHA-512 digest is kept; the text is shown once, when it is made."""
 
     id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
     digest = models.CharField(max_length=128, unique=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     local = models.BooleanField(default=False)
 
     class Meta:
-        ordering = ["id"]
+        ordering = ("id",)
 
     def __str__(self) -> str:
         return f"token {self.pk} of {self.user}"

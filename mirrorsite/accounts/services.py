@@ -49,7 +49,7 @@ class AccountError(ValueError):
         self.allowed = allowed
 
 
-class AccountConflict(Exception):
+class AccountConflict(Exception):  # noqa: N818 - the word of the contract
     """The change is not possible now: the name is in use, or it would remove the last admin."""
 
 
@@ -69,6 +69,7 @@ def create_user(name: str, role: str, password: str, *, by: str = "") -> User:
     Raises:
         AccountError: name, role or password cannot be used.
         AccountConflict: the name is in use.
+
     """
     with transaction.atomic():
         if find(name) is not None:
@@ -82,10 +83,11 @@ def set_user(name: str, role: str, password: str, *, by: str = "") -> User:
     Raises:
         AccountError: name, role or password cannot be used.
         AccountConflict: it is the last admin and the role is another one.
+
     """
     with transaction.atomic():
         user = find(name) or User(username=name)
-        if user.pk is not None and _checked_role(role) is not Role.ADMIN:
+        if find(name) is not None and _checked_role(role) is not Role.ADMIN:
             _keep_an_admin(user)
         user.is_active = True
         user.is_service = False
@@ -105,6 +107,7 @@ def change_user(
 
     Raises:
         AccountError, AccountConflict: as `set_user`, and a name that is in use.
+
     """
     with transaction.atomic():
         user = people().get(pk=user.pk)
@@ -122,6 +125,7 @@ def remove_user(user: User, *, by: str = "") -> None:
 
     Raises:
         AccountConflict: it is the last admin.
+
     """
     with transaction.atomic():
         _keep_an_admin(user)
@@ -138,6 +142,7 @@ def create_token(name: str, role: str, days: int | None = None) -> str:
     Raises:
         AccountError: name, role or ``days`` (1 to 3650) cannot be used.
         AccountConflict: the account has another role.
+
     """
     return issue_token(name, role, days)[1]
 

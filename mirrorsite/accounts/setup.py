@@ -25,7 +25,7 @@ VALID_SECONDS: Final = 24 * 3600
 _BYTES: Final = 10  # 80 bits: 16 letters and digits
 
 
-class SetupClosed(Exception):
+class SetupClosed(Exception):  # noqa: N818 - a state, not a fault
     """The station has an account: there is nothing to set up any more."""
 
 
@@ -50,6 +50,7 @@ def redeem(code: str, username: str, password: str) -> User:
         SetupClosed: an account exists.
         AccountError: the code is wrong or has expired, or name or password cannot be used; the
             code stays valid.
+
     """
     if not setup_needed():
         raise SetupClosed

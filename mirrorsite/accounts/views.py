@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -57,7 +58,7 @@ class SetupThrottle(AnonRateThrottle):
 class SetupView(APIView):
     """The first admin of a station without any account."""
 
-    required_roles = {"POST": ANYONE}
+    required_roles: ClassVar[Mapping[str, str]] = {"POST": ANYONE}
     authentication_classes = ()
     throttle_classes = (SetupThrottle,)
 
@@ -75,7 +76,7 @@ class SetupView(APIView):
 class UsersView(APIView):
     """The accounts of people."""
 
-    required_roles = {"GET": "admin", "POST": "admin"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "admin", "POST": "admin"}
 
     @extend_schema(operation_id="users_list", responses=bodies.UserPage)
     def get(self, request: Request) -> Response:
@@ -97,10 +98,14 @@ class UsersView(APIView):
 class UserView(APIView):
     """One person's account; another role or password ends its sessions."""
 
-    required_roles = {"GET": "admin", "PATCH": "admin", "DELETE": "admin"}
+    required_roles: ClassVar[Mapping[str, str]] = {
+        "GET": "admin",
+        "PATCH": "admin",
+        "DELETE": "admin",
+    }
 
     @extend_schema(responses=bodies.UserBody)
-    def get(self, request: Request, name: str) -> Response:
+    def get(self, _: Request, name: str) -> Response:
         return Response(bodies.user_answer(_person(name)))
 
     @extend_schema(request=bodies.UserChangeBody, responses=bodies.UserBody)
@@ -121,7 +126,7 @@ class UserView(APIView):
 class MeView(APIView):
     """Whoever asks."""
 
-    required_roles = {"GET": "viewer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer"}
 
     @extend_schema(responses=bodies.MeBody)
     def get(self, request: Request) -> Response:
@@ -132,7 +137,7 @@ class MeView(APIView):
 class TokensView(APIView):
     """API tokens; the text of one is answered once, when it is made."""
 
-    required_roles = {"GET": "admin", "POST": "admin"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "admin", "POST": "admin"}
 
     @extend_schema(operation_id="tokens_list", responses=bodies.TokenPage)
     def get(self, request: Request) -> Response:
@@ -156,10 +161,10 @@ class TokensView(APIView):
 class TokenView(APIView):
     """One API token; removing it ends what it allowed."""
 
-    required_roles = {"GET": "admin", "DELETE": "admin"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "admin", "DELETE": "admin"}
 
     @extend_schema(responses=bodies.TokenBody)
-    def get(self, request: Request, number: int) -> Response:
+    def get(self, _: Request, number: int) -> Response:
         return Response(bodies.token_answer(_token(number)))
 
     @extend_schema(responses={204: None})
@@ -183,7 +188,7 @@ def _person(name: str) -> User:
 
 def _token(number: int) -> Token:
     everything = Token.objects.select_related("user").prefetch_related("user__groups")
-    token = everything.filter(pk=number).first()
+    token: Token | None = everything.filter(pk=number).first()
     if token is None:
         raise not_found("token", number)
     return token

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -14,7 +17,7 @@ from pipes.views.common import PipesView, user_name
 class CertificatesView(PipesView):
     """Own, trusted and rejected certificates with their expiry."""
 
-    required_roles = {"GET": "viewer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer"}
 
     @extend_schema(operation_id="certificates_retrieve", **schemas.answered("Certificates"))
     def get(self, _: Request) -> Response:
@@ -24,7 +27,7 @@ class CertificatesView(PipesView):
 class OwnCertificateView(PipesView):
     """The station's own certificate as a DER file, to be trusted by servers."""
 
-    required_roles = {"GET": "viewer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer"}
 
     @extend_schema(**schemas.file("application/pkix-cert"))
     def get(self, _: Request) -> HttpResponse:
@@ -36,7 +39,7 @@ class OwnCertificateView(PipesView):
 class RenewView(PipesView):
     """A new own certificate and key; servers must trust it anew."""
 
-    required_roles = {"POST": "admin"}
+    required_roles: ClassVar[Mapping[str, str]] = {"POST": "admin"}
 
     @extend_schema(**schemas.commanded("Certificates"))
     def post(self, request: Request) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,7 +23,7 @@ MOST_BODIES: Final = 100_000
 class PipesView(APIView):
     """A view of this app; ``required_roles`` says who may do what."""
 
-    required_roles: Mapping[str, str] = {}
+    required_roles: ClassVar[Mapping[str, str]] = {}
 
 
 def user_name(request: Request) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -30,7 +31,7 @@ _REVISIONS: Final = Listing(
 class ConfigurationView(PipesView):
     """The whole configuration as one canonical document."""
 
-    required_roles = {"GET": "viewer", "PUT": "engineer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer", "PUT": "engineer"}
 
     @extend_schema(**schemas.answered("Configuration"))
     def get(self, _: Request) -> HttpResponse:
@@ -60,7 +61,7 @@ class ConfigurationView(PipesView):
 class RevisionsView(PipesView):
     """Who changed what, when and why; newest first."""
 
-    required_roles = {"GET": "viewer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer"}
 
     @extend_schema(operation_id="revisions_list", **schemas.listed("Revision", _REVISIONS.filters))
     def get(self, request: Request) -> Response:
@@ -76,7 +77,7 @@ class RevisionsView(PipesView):
 class RevisionView(PipesView):
     """One revision with its diff."""
 
-    required_roles = {"GET": "viewer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer"}
 
     @extend_schema(**schemas.answered("RevisionDetail"))
     def get(self, request: Request, number: int) -> Response:
@@ -94,7 +95,7 @@ class RevisionView(PipesView):
 class RestoreView(PipesView):
     """Make a former revision the newest one again."""
 
-    required_roles = {"POST": "engineer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"POST": "engineer"}
 
     @extend_schema(**schemas.planned())
     def post(self, request: Request, number: int) -> Response:

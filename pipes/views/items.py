@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from django.db.models import Q
 from django.db.models.fields.json import JSONField
@@ -95,7 +96,11 @@ _ITEMS: Final = Listing(
 class ItemsView(PipesView):
     """The items of every pipe, a page at a time; a list in POST or PATCH is a bulk write."""
 
-    required_roles = {"GET": "viewer", "POST": "engineer", "PATCH": "operator"}
+    required_roles: ClassVar[Mapping[str, str]] = {
+        "GET": "viewer",
+        "POST": "engineer",
+        "PATCH": "operator",
+    }
 
     @extend_schema(operation_id="items_list", **schemas.listed("Item", _ITEMS.filters))
     def get(self, request: Request) -> Response:
@@ -129,7 +134,11 @@ class ItemsView(PipesView):
 class ItemView(PipesView):
     """One item; operators switch it on and off."""
 
-    required_roles = {"GET": "viewer", "PATCH": "operator", "DELETE": "engineer"}
+    required_roles: ClassVar[Mapping[str, str]] = {
+        "GET": "viewer",
+        "PATCH": "operator",
+        "DELETE": "engineer",
+    }
 
     @extend_schema(**schemas.answered("Item"))
     def get(self, _: Request, number: int) -> Response:
@@ -172,7 +181,7 @@ class ItemView(PipesView):
 class DeleteItemsView(PipesView):
     """Delete many items at once."""
 
-    required_roles = {"POST": "engineer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"POST": "engineer"}
 
     @extend_schema(**schemas.deleted_items())
     def post(self, request: Request) -> Response:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -27,7 +28,7 @@ _FILTERS: Final = body_filters(Kind.PIPE)
 class PipesListView(PipesView):
     """The pipes of the configuration, with what they are doing."""
 
-    required_roles = {"GET": "viewer", "POST": "engineer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer", "POST": "engineer"}
 
     @extend_schema(operation_id="pipes_list", **schemas.listed("Pipe", _FILTERS))
     def get(self, request: Request) -> Response:
@@ -47,7 +48,11 @@ class PipesListView(PipesView):
 class PipeView(PipesView):
     """One pipe; operators switch it on and off."""
 
-    required_roles = {"GET": "viewer", "PATCH": "operator", "DELETE": "engineer"}
+    required_roles: ClassVar[Mapping[str, str]] = {
+        "GET": "viewer",
+        "PATCH": "operator",
+        "DELETE": "engineer",
+    }
 
     @extend_schema(**schemas.answered("Pipe"))
     def get(self, _: Request, name: str) -> Response:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -42,7 +43,7 @@ class ConnectThrottle(UserRateThrottle):
 class ServersView(PipesView):
     """The OPC UA servers of the configuration."""
 
-    required_roles = {"GET": "viewer", "POST": "engineer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer", "POST": "engineer"}
 
     @extend_schema(operation_id="servers_list", **schemas.listed("Server", _FILTERS))
     def get(self, request: Request) -> Response:
@@ -62,7 +63,11 @@ class ServersView(PipesView):
 class ServerView(PipesView):
     """One server."""
 
-    required_roles = {"GET": "viewer", "PATCH": "engineer", "DELETE": "engineer"}
+    required_roles: ClassVar[Mapping[str, str]] = {
+        "GET": "viewer",
+        "PATCH": "engineer",
+        "DELETE": "engineer",
+    }
 
     @extend_schema(**schemas.answered("Server"))
     def get(self, _: Request, name: str) -> Response:
@@ -93,7 +98,7 @@ class ServerView(PipesView):
 class ServerTestView(PipesView):
     """Connect to the server now and say how that went."""
 
-    required_roles = {"POST": "engineer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"POST": "engineer"}
     throttle_classes = (ConnectThrottle,)
 
     @extend_schema(**schemas.commanded("ServerTest"))
@@ -105,7 +110,7 @@ class ServerTestView(PipesView):
 class BrowseView(PipesView):
     """What stands below a node of the server's address space."""
 
-    required_roles = {"GET": "viewer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer"}
 
     @extend_schema(**schemas.browsed())
     def get(self, request: Request, name: str) -> Response:
@@ -129,7 +134,7 @@ class BrowseView(PipesView):
 class ReadView(PipesView):
     """The present values of some nodes, read from the server now."""
 
-    required_roles = {"POST": "viewer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"POST": "viewer"}
 
     @extend_schema(**schemas.read_nodes())
     def post(self, request: Request, name: str) -> Response:
@@ -145,7 +150,7 @@ class ReadView(PipesView):
 class ServerCertificateView(PipesView):
     """The certificate that the server showed, and whether the station trusts it."""
 
-    required_roles = {"GET": "viewer", "POST": "engineer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer", "POST": "engineer"}
 
     @extend_schema(**schemas.answered("Certificate"))
     def get(self, _: Request, name: str) -> Response:
@@ -174,7 +179,7 @@ class ServerCertificateView(PipesView):
 class DiscoveryView(PipesView):
     """The endpoints that a server offers, asked without a session."""
 
-    required_roles = {"POST": "engineer"}
+    required_roles: ClassVar[Mapping[str, str]] = {"POST": "engineer"}
     throttle_classes = (ConnectThrottle,)
 
     @extend_schema(**schemas.discovered())

@@ -364,7 +364,7 @@ class TestItems:
 
     def test_lists_are_filtered_by_every_plain_field(self, engineer: Rest, plant: None) -> None:
         engineer.post(
-            "/items", mapping(9, direction="both", verify=True, sampling_interval_ms=250)
+            "/items", mapping(9, direction="both", quality="hold", sampling_interval_ms=250)
         )
 
         def count(query: str) -> int:
@@ -375,12 +375,12 @@ class TestItems:
         assert count("pipe=p1") == 4
         assert count("pipe=other") == 0
         assert count("direction=both") == 1
-        assert count("verify=true") == 1
-        assert count("verify=false") == 3
+        assert count("verify=true") == 0
+        assert count("verify=false") == 4
         assert count("sampling_interval_ms=250") == 1
         assert count("minimum_interval_ms=0") == 4
         assert count("trigger=status_value") == 4
-        assert count("quality=hold") == 0
+        assert count("quality=hold") == 1
         assert count("source_node=nsu%3Durn:plant:a;s%3DT9") == 1
         assert count("search=s%3DT9") == 1
         assert count("search=p1") == 4

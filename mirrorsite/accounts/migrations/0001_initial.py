@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
             ],
             options={
-                'ordering': ['username'],
+                'ordering': ('username',),
             },
         ),
         migrations.CreateModel(
@@ -47,10 +47,10 @@ class Migration(migrations.Migration):
                 ('digest', models.CharField(max_length=128, unique=True)),
                 ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('local', models.BooleanField(default=False)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='auth_token_set', to=settings.AUTH_USER_MODEL)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'ordering': ['id'],
+                'ordering': ('id',),
             },
         ),
         migrations.AddConstraint(
