@@ -52,6 +52,7 @@ __all__ = [
 
 Raw = Mapping[str, Json]
 database = store.database
+without_collection = store.without_collection
 WRITE_ATTEMPTS: Final = 5
 #: How many of those that use an object a refusal names.
 NAMED_REFERENCES: Final = 5
@@ -385,9 +386,10 @@ def _plan(fill: Callable[[Draft], None], rows: int) -> Plan:
 def _draft(
     state: store.State, fill: Callable[[Draft], None], rows: int, *, ids: bool = False
 ) -> Plan:
-    draft = Draft(state.configuration)
-    fill(draft)
-    plan = draft.plan()
+    with without_collection():
+        draft = Draft(state.configuration)
+        fill(draft)
+        plan = draft.plan()
     return replace(plan, most_rows=max(0, rows), ids=plan.ids if ids else None)
 
 

@@ -30,6 +30,10 @@ OPC_UA_NAMESPACE: Final = "http://opcfoundation.org/UA/"
 _NODE_ID: Final = re.compile(
     r"(?:ns=(?P<index>[0-9]{1,5});|nsu=(?P<uri>[^;]+);)?(?P<type>[isgb])=(?P<name>.+)", re.DOTALL
 )
+#: The usual spelling, which needs no second look: a mapping has tens of thousands of these.
+_PLAIN_NODE_ID: Final = re.compile(
+    r"(?:nsu=urn:[!-$&-:<-~]{1,500};|ns=[1-9][0-9]{0,3};)s=[ -~]{1,500}"
+)
 #: What XML cannot carry (a spreadsheet is XML) and what no terminal should get.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _CONTROL_BUT_LINES: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -167,6 +171,8 @@ def node_id(value: Json) -> Json:
     """
     if not isinstance(value, str):
         raise wrong("must be text", value)
+    if _PLAIN_NODE_ID.fullmatch(value):
+        return value
     found = _NODE_ID.fullmatch(value)
     if len(value) > LONGEST_NODE_ID or found is None or _CONTROL.search(value):
         raise wrong("must be a NodeId such as nsu=urn:plant;s=T1, ns=2;i=17 or i=2258", value)

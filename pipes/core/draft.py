@@ -84,6 +84,8 @@ class Draft:
         """The present item with the same pipe, nodes and index range."""
         if self._identities is None:
             self._identities = {identity(body): key for key, body in self.current.items.items()}
+        if not self._identities:
+            return None
         pipe = self.find_named(Kind.PIPE, patch.get("pipe"))
         return self._identities.get(
             (
@@ -116,11 +118,8 @@ class Draft:
             body["id"] = key
             self._next_id = max(self._next_id, int(key) + 1)
         found = [*errors, *self._claim(kind, key, body, row)]
-        found += [
-            error
-            for error in check_whole(kind, body)
-            if all(error.field != earlier.field for earlier in found)
-        ]
+        told = {error.field for error in found}
+        found += [error for error in check_whole(kind, body) if error.field not in told]
         if found:
             self.refuse(kind, body.get("name", key), found, row)
             return None

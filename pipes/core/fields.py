@@ -165,6 +165,11 @@ FIELDS: Final[Mapping[Kind, Mapping[str, Field]]] = {
     Kind.ITEM: ITEM,
 }
 
+REQUIRED: Final[Mapping[Kind, tuple[str, ...]]] = {
+    kind: tuple(name for name, known in fields.items() if known.required)
+    for kind, fields in FIELDS.items()
+}
+
 #: Fields of answers that are ignored when they come back.
 READ_ONLY: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.SERVER: frozenset({"status", "has_password"}),
@@ -213,11 +218,7 @@ def apply_patch(base: Body, patch: Patch) -> dict[str, Json]:
 
 def check_whole(kind: Kind, body: Body) -> list[FieldError]:
     """What is wrong with a trimmed body although each field for itself is right."""
-    errors = [
-        FieldError(name, "is required")
-        for name, known in FIELDS[kind].items()
-        if known.required and name not in body
-    ]
+    errors = [FieldError(name, "is required") for name in REQUIRED[kind] if name not in body]
     if kind is Kind.SERVER:
         errors += _check_security(body)
     return errors
