@@ -114,7 +114,9 @@ class Supervisor:
             late_by = max(0, self.setup.clocks.boot() - planned)
             self._guarded_tick(late_by)
             now = self.setup.clocks.boot()
-            planned = max(planned + self.timing.heartbeat, now)
+            planned += self.timing.heartbeat
+            if planned < now:  # turns were missed: let the loop catch up, then look afresh
+                planned = now + self.timing.heartbeat
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout((planned - now) / SECOND):
                     await self._ended.wait()

@@ -65,6 +65,8 @@ class Watchdog:
         self._report = report
         self._tracks: dict[int, Track] = {}
         self._watched: dict[int, _Watched] = {}
+        #: Whose exit was seen; until its parent reaps it, such a process can still be opened.
+        self._ended: dict[int, Process] = {}
 
     def look(self) -> dict[int, Verdict]:
         """One tick: what each slot's host does; a hung one is killed. Must run on the loop."""
@@ -94,7 +96,7 @@ class Watchdog:
     def _watch(self, index: int, process: Process) -> _Watched | None:
         """Hold the slot's process; None if nobody is there, or no such process lives."""
         self._succeeded(index)
-        if process.pid == 0:
+        if process.pid == 0 or process == self._ended.get(index):
             return None
         try:
             pidfd = os.pidfd_open(process.pid)
@@ -121,6 +123,7 @@ class Watchdog:
         watched = self._watched[index]
         slot = self._board.host(index)
         in_order = slot.process == watched.process and slot.state is HostState.STOPPED
+        self._ended[index] = watched.process
         self._forget(index)
         if not in_order:
             self._report(HostExited(index, watched.process.pid, watched.was_killed))
