@@ -35,13 +35,17 @@ class Console:
 
     def log(self, name: str, line: str) -> None:
         """One line of the process ``name``, such as ``REDOPC/pipes-1``."""
+        self.pass_on(f"{self._prefix(name)} {line}")
+
+    def pass_on(self, line: str) -> None:
+        """A log line that has its prefix already."""
         try:
             if self._lost:
                 self._lines.put_nowait(
                     f"… {self._lost} lines were not shown: the output is not read"
                 )
                 self._lost = 0
-            self._lines.put_nowait(f"{self._prefix(name)} {line}")
+            self._lines.put_nowait(line)
         except queue.Full:
             self._lost += 1
 

@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final, TextIO
 
 from mirrorsite import probes, redis
@@ -35,11 +36,12 @@ class StartRefused(Exception):  # noqa: N818 - a refusal with its remedy, not a 
     """The station cannot start; the text names what is in the way and the remedy."""
 
 
-class StationLock:
+class FolderLock:
     """One launcher per data folder, for as long as the process lives."""
 
-    def __init__(self, station: StationSettings) -> None:
-        self._path = station.data_dir / "station.lock"
+    def __init__(self, path: Path, name: str = "a station") -> None:
+        self._path = path
+        self._name = name
         self._file: TextIO | None = None
 
     def take(self) -> None:
@@ -56,14 +58,22 @@ class StationLock:
             pid = file.read().strip() or "unknown"
             file.close()
             raise StartRefused(
-                f"a station already runs with the data folder {self._path.parent} (process {pid}); "
-                "stop it, or give this one its own --data-dir"
+                f"{self._name} already runs with the data folder {self._path.parent} "
+                f"(process {pid}); stop it first, or choose another folder"
             ) from None
         file.seek(0)
         file.truncate()
         file.write(f"{os.getpid()}\n")
         file.flush()
         self._file = file
+
+
+def is_free(host: str, port: int) -> bool:
+    try:
+        check_port(host, port, "")
+    except StartRefused:
+        return False
+    return True
 
 
 def check_port(host: str, port: int, option: str) -> None:

@@ -51,6 +51,7 @@ class Program:
         is_ready: answers whether the process does its work now; it never raises and answers
             within a few seconds.
         grace_seconds: how long it may take to stop before it is killed.
+        take_line: takes its lines instead of the console's log.
 
     """
 
@@ -60,6 +61,7 @@ class Program:
     directory: Path
     environ: Mapping[str, str] = field(default_factory=dict)
     grace_seconds: float = 8.0
+    take_line: Callable[[str], None] | None = None
 
 
 class Backoff:
@@ -192,7 +194,10 @@ class Process:
     def _pass_on(self, line: bytes) -> None:
         text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
         self.tail.append(text)
-        self._console.log(self.label, text)
+        if self.program.take_line is not None:
+            self.program.take_line(text)
+        else:
+            self._console.log(self.label, text)
 
     async def _watch(self) -> None:
         while not await self.program.is_ready():  # noqa: ASYNC110 - a child sends no event

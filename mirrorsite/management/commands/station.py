@@ -13,7 +13,7 @@ from mirrorsite.accounts.setup import setup_line
 from mirrorsite.console import Console
 from mirrorsite.database import ensure_migrated
 from mirrorsite.env import FLAGS, OPTIONS
-from mirrorsite.launcher import Launcher, StartRefused, StationLock, check_port
+from mirrorsite.launcher import FolderLock, Launcher, StartRefused, check_port
 
 _HELP = {
     "--name": "this station's name",
@@ -44,7 +44,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         station = settings.STATION
-        lock = StationLock(station)
+        lock = FolderLock(station.data_dir / "station.lock")
         console = Console()
         try:
             lock.take()
