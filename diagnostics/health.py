@@ -35,7 +35,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     checks = _checks()
     ready = all(check["ok"] for check in checks)
     body = {"ready": ready, "station": settings.STATION.name, "checks": checks, "peer": None}
-    return JsonResponse(body, status=OK if ready else AWAY, headers=_FRESH)
+    return _answer(body, is_good=ready)
 
 
 def role(request: HttpRequest) -> HttpResponse:
@@ -46,7 +46,7 @@ def role(request: HttpRequest) -> HttpResponse:
     seen = sources.ask_supervisor()
     state = str(seen["state"]) if seen else "failed"
     body = {"station": settings.STATION.name, "state": state}
-    return JsonResponse(body, status=OK if state == "active" else AWAY, headers=_FRESH)
+    return _answer(body, is_good=state == "active")
 
 
 class MetricsView(APIView):
@@ -67,6 +67,13 @@ def _only_read(request: HttpRequest) -> HttpResponse | None:
     if request.method in _READERS:
         return None
     return HttpResponse(status=405, headers={"Allow": ", ".join(sorted(_READERS))})
+
+
+def _answer(body: Mapping[str, Any], *, is_good: bool) -> HttpResponse:
+    response = JsonResponse(body, status=OK if is_good else AWAY, headers=_FRESH)
+    # Django logs each 503; a machine that asks every second would fill the log with one state.
+    response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+    return response
 
 
 def _checks() -> list[dict[str, Any]]:

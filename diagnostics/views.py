@@ -58,7 +58,6 @@ class DiagnosticsView(APIView):
     @extend_schema(
         parameters=bodies.DIAGNOSTICS_PARAMETERS,
         responses=bodies.NodeBody,
-        operation_id="diagnostics_retrieve",
     )
     def get(self, request: Request, path: str = "") -> Response:
         only_parameters(request, ("depth", "limit", "offset"))

@@ -184,7 +184,11 @@ def _mirror(base: str, document: Document) -> Node:
         _pipe(f"{base}/pipes/{pipe['name']}", pipe, document.items.get(str(pipe["name"]), ()))
         for pipe in document.pipes
     ]
-    servers = [_server(f"{base}/servers/{each['name']}", each) for each in document.servers]
+    used = _used_servers(document)
+    servers = [
+        _server(f"{base}/servers/{each['name']}", each, is_used=each["name"] in used)
+        for each in document.servers
+    ]
     return make_node(
         base,
         "Mirror",
@@ -217,13 +221,22 @@ def _host(base: str, document: Document) -> Node:
     return make_node(base, "Host", "host", parameters=document.host, children=rows)
 
 
-def _server(path: str, server: Body) -> Node:
+def _used_servers(document: Document) -> set[str]:
+    """The servers of pipes that are not disabled; nobody connects to the others."""
+    running = [pipe for pipe in document.pipes if pipe["status"]["state"] != "disabled"]
+    return {str(pipe.get(end)) for pipe in running for end in ("source", "target")}
+
+
+def _server(path: str, server: Body, *, is_used: bool) -> Node:
     status = server["status"]
+    state = _SERVER.get(str(status["state"]), HealthState.FAILED)
+    if status["state"] == "disconnected" and not is_used:
+        state = HealthState.CHECK  # nobody has tried
     return make_node(
         path,
         str(server["name"]),
         "server",
-        state=_SERVER.get(str(status["state"]), HealthState.FAILED),
+        state=state,
         reason=_reason(status),
         parameters=_server_parameters(server),
     )
