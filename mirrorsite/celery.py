@@ -59,9 +59,9 @@ ROLE_STEPS: Final[Mapping[str, str]] = {
 
 #: The apps whose tasks a role runs.
 ROLE_TASKS: Final[Mapping[str, Sequence[str]]] = {
-    "supervisor": ("redundancy",),
+    "supervisor": (),
     "pipes": ("pipes",),
-    "jobs": ("diagnostics", "mirrorsite.accounts", "mirrorsite"),
+    "jobs": ("redundancy", "diagnostics", "mirrorsite.accounts", "mirrorsite"),
 }
 
 app.user_options["worker"].add(
