@@ -507,13 +507,13 @@ def _former(
     present: core.Configuration, number: int, names: Mapping[Kind, dict[str, str]]
 ) -> core.Configuration:
     """The configuration of revision ``number``: the present one, with every later change undone."""
-    if not 1 <= number <= present.revision:
-        raise NotFound("revision", number)
     wanted = Revision.objects.filter(number=number).values_list("digest", flat=True).first()
+    if wanted is None:
+        raise NotFound("revision", number)
+    later = Revision.objects.filter(number__gt=number, number__lte=present.revision)
     former = present
-    for later in range(present.revision, number, -1):
-        former = undo(former, store.changes_of(later), names)
-    text = core.configuration_text(former)
-    if wanted is None or core.digest_of_text(text) != wanted:
+    for packed in later.order_by("-number").values_list("changes", flat=True).iterator(1):
+        former = undo(former, store.unpack(bytes(packed)), names)
+    if core.digest_of_text(core.configuration_text(former)) != wanted:
         raise Conflict("damaged", f"revision {number} is not complete in the database any more")
     return former

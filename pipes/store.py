@@ -31,7 +31,7 @@ from pipes.core.configuration import (
 from pipes.core.fields import Body, Kind
 from pipes.core.plan import Change, Plan
 from pipes.models import Item, Pipe, Revision, Server
-from pipes.refusals import Busy, NotFound, Unavailable
+from pipes.refusals import Busy, Unavailable
 
 READ_ATTEMPTS: Final = 20
 Texts = Mapping[Kind, Mapping[Any, str]]
@@ -129,8 +129,8 @@ def _decode(texts: Mapping[Any, str]) -> dict[Any, Body]:
     return dict(zip(texts, bodies, strict=True))
 
 
-def write(state: State, plan: Plan, *, user: str, reason: str, at: datetime | None = None) -> Plan:
-    """Make ``plan``, which was drafted from ``state``, the next revision.
+def write(state: State, plan: Plan, *, user: str, reason: str, number: int | None = None) -> Plan:
+    """Make ``plan``, which was drafted from ``state``, the next revision (or a later ``number``).
 
     Raises:
         MovedError: there is a newer revision than the plan's base.
@@ -138,14 +138,14 @@ def write(state: State, plan: Plan, *, user: str, reason: str, at: datetime | No
     texts = _changed_texts(state.texts, plan.changes)
     digest = digest_of_text(replace(state, texts=texts).document_text)
     packed = pack(plan.changes)
-    number = plan.base_revision + 1
+    number = max(number or 0, plan.base_revision + 1)
     with transaction.atomic():
         if newest_number() != plan.base_revision:
             raise MovedError
         _write_rows(plan, texts, number)
         Revision.objects.create(
             number=number,
-            at=at or datetime.now(UTC),
+            at=datetime.now(UTC),
             user=user,
             reason=reason,
             counts=plan.counts,
@@ -176,18 +176,6 @@ def pack(changes: Iterable[Change]) -> bytes:
 def unpack(packed: bytes) -> list[Change]:
     rows = msgspec.json.decode(zlib.decompress(packed))
     return [Change(Kind(kind), key, old, new) for kind, key, old, new in rows]
-
-
-def changes_of(number: int) -> list[Change]:
-    """The changes that revision ``number`` made.
-
-    Raises:
-        NotFound: there is no such revision (any more).
-    """
-    packed = Revision.objects.filter(number=number).values_list("changes", flat=True).first()
-    if packed is None:
-        raise NotFound("revision", number)
-    return unpack(bytes(packed))
 
 
 def _write_rows(plan: Plan, texts: Texts, number: int) -> None:
