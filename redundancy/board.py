@@ -240,8 +240,13 @@ class HostSlot:
         self._board.words[self._at + _LAG] = longest_ns
 
     def applied(self, revision: int, generation: int) -> None:
-        """Tell the configuration that runs, and the generation at which it was looked up."""
+        """Tell the configuration that runs, and the generation at which it was looked up.
+
+        The first time ends the start: from then on the watchdog expects the loop to turn.
+        """
         words = self._board.words
+        if words[self._at + _STATE] == HostState.STARTING:
+            words[self._at + _STATE] = HostState.RUNNING
         words[self._at + _REVISION] = revision
         words[self._at + _GENERATION] = generation
 

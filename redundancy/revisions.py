@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Final
 
 from redundancy.board import Board
 from redundancy.side_thread import SideThread
-from redundancy.surroundings import Surroundings
+
+log = logging.getLogger(__name__)
 
 ANSWER_SECONDS: Final = 6.0  # a locked database answers, late
 
@@ -16,10 +18,10 @@ ANSWER_SECONDS: Final = 6.0  # a locked database answers, late
 class RevisionWatch:
     """Knows the newest revision, and turns news into a new generation on the board."""
 
-    def __init__(self, board: Board, surroundings: Surroundings) -> None:
+    def __init__(self, board: Board) -> None:
         self.newest = 0
         self._board = board
-        self._surroundings = surroundings
+        self._is_blind = False
 
     def poke(self, revision: int) -> int:
         """Somebody saved ``revision`` (0: something else that hosts should look at again)."""
@@ -27,20 +29,28 @@ class RevisionWatch:
         return self._board.raise_generation()
 
     async def poll(self, look: Callable[[], int] | None, every_seconds: float) -> None:
-        """Ask for the newest revision for ever; what the database answers is its health."""
+        """Ask for the newest revision for ever; ``look`` blocks, and may fail or hang."""
         if look is None:
             return
         thread = SideThread("newest-revision")
         try:
             while True:
                 try:
-                    found = await thread.call(look, ANSWER_SECONDS)
-                except Exception as error:  # noqa: BLE001 - any fault of a database is a finding
-                    self._surroundings.enter("database", str(error) or type(error).__name__)
-                else:
-                    self._surroundings.enter("database", "")
-                    if found > self.newest:
-                        self.poke(found)
+                    self._see(await thread.call(look, ANSWER_SECONDS))
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                    self._miss(error)
                 await asyncio.sleep(every_seconds)
         finally:
             thread.close()
+
+    def _see(self, found: int) -> None:
+        if self._is_blind:
+            log.info("the newest revision can be read again")
+        self._is_blind = False
+        if found > self.newest:
+            self.poke(found)
+
+    def _miss(self, error: Exception) -> None:
+        if not self._is_blind:
+            log.warning("the newest revision cannot be read: %s", error)
+        self._is_blind = True

@@ -1,4 +1,4 @@
-"""How a supervisor sees that Redis, web and the jobs worker of its station work; all block.
+"""How a supervisor sees that what surrounds it works: database, Redis, web, jobs. All block.
 
 Each raises what a person can read. The jobs worker is asked end to end: a task that only leaves a
 mark in Redis, since a worker that lives but has stopped taking tasks looks well from outside.
@@ -10,10 +10,12 @@ import http.client
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import redis
 from celery import current_app
+from django.db import connection, transaction
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -22,6 +24,7 @@ from redundancy.surroundings import Probe, Timer
 CANARY_SECONDS: Final = 5.0
 CANARY_LATE_SECONDS: Final = 20.0
 ANSWER_SECONDS: Final = 2.0
+MOST_EXPIRY: Final = 600.0
 _ANYWHERE: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared
 
 
@@ -67,26 +70,38 @@ def jobs_alive(url: str, station: str) -> Callable[[], object]:
     return check
 
 
+def database_answers() -> None:
+    """The database can be read and would take a write now."""
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor == "sqlite" and name.startswith("/") and not Path(name).is_file():
+        raise NotWorking("its file is gone")  # to connect would make an empty one
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:  # begins as a writer
+            cursor.execute("SELECT 1 FROM django_migrations")
+    finally:
+        connection.close()
+
+
 def healthz(host: str, port: int, *, tls: bool) -> Callable[[], object]:
     """``/healthz`` of the web process answers 200."""
     address = _ANYWHERE.get(host, host)
 
     def check() -> None:
-        connection: http.client.HTTPConnection
+        client: http.client.HTTPConnection
         if tls:  # our own process: its certificate is made for the addresses that people use
             context = ssl.create_default_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-            connection = http.client.HTTPSConnection(
+            client = http.client.HTTPSConnection(
                 address, port, timeout=ANSWER_SECONDS, context=context
             )
         else:
-            connection = http.client.HTTPConnection(address, port, timeout=ANSWER_SECONDS)
+            client = http.client.HTTPConnection(address, port, timeout=ANSWER_SECONDS)
         try:
-            connection.request("GET", "/healthz", headers={"Host": "localhost"})
-            status = connection.getresponse().status
+            client.request("GET", "/healthz", headers={"Host": "localhost"})
+            status = client.getresponse().status
         finally:
-            connection.close()
+            client.close()
         if status != http.client.OK:
             raise NotWorking(f"/healthz answers {status}")
 
@@ -97,6 +112,7 @@ def station_probes(station: Any, redis_url: str) -> Sequence[Probe]:
     """The probes of a station; ``station`` is its ``StationSettings``."""
     web = healthz(station.http_host, station.http_port, tls=bool(station.tls_cert))
     return (
+        Probe("database", database_answers, seconds=5.0, timeout=7.0),
         Probe("redis", ping(redis_url)),
         Probe("web", web, seconds=5.0),
         Probe("jobs", jobs_alive(redis_url, station.name), seconds=CANARY_SECONDS, timeout=10.0),
@@ -109,12 +125,11 @@ def task_timer(name: str, seconds: float, task: str, queue: str, redis_url: str)
     Redis is asked first, without trying again: publishing into a dead one blocks for seconds.
     """
     store = client(redis_url)
+    expires = min(max(seconds, 1.0), MOST_EXPIRY)
 
     def send() -> None:
         store.ping()
-        current_app.send_task(
-            task, queue=queue, expires=max(seconds, 1.0), retry=False, ignore_result=True
-        )
+        current_app.send_task(task, queue=queue, expires=expires, retry=False, ignore_result=True)
 
     return Timer(name, seconds, send, timeout=10.0)
 

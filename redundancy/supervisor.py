@@ -61,7 +61,7 @@ class Supervisor:
         self.state = StationState.INIT
         self.reason = Reason.READING_RECORD
         self.started_at_ns = setup.clocks.wall()
-        self.revisions = RevisionWatch(self.board, self.surroundings)
+        self.revisions = RevisionWatch(self.board)
         self._started_ns = setup.clocks.boot()
         self._stop_until = 0
         self._ended = asyncio.Event()

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 #: After the start of a station a part that does not answer yet is ``check``, not ``failed``.
 GRACE_SECONDS: Final = 30.0
 DISK_SECONDS: Final = 5.0
+FIRST_SECONDS: Final = 60.0
 
 
 def disk_space(path: Path) -> tuple[int, int]:
@@ -106,9 +107,11 @@ class Surroundings:
 
     async def _keep_sending(self, timer: Timer) -> None:
         thread = SideThread(f"timer-{timer.name}")
+        pause = min(timer.seconds, FIRST_SECONDS)  # an hourly one is not put off by restarts
         try:
             while True:
-                await asyncio.sleep(timer.seconds)
+                await asyncio.sleep(pause)
+                pause = timer.seconds
                 why = await _outcome(thread, timer.send, timer.timeout)
                 self._log_edge(timer.name, why)
         finally:

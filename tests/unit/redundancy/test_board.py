@@ -132,6 +132,19 @@ def test_a_host_tells_and_the_others_read(path: Path) -> None:
     assert seen.state is HostState.RUNNING
 
 
+def test_the_first_configuration_ends_the_start_of_a_host(path: Path) -> None:
+    slot = Board.open_or_create(path).host(1)
+    slot.occupy(11, 1100)
+    assert slot.state is HostState.STARTING
+
+    slot.applied(1, 2)
+    assert slot.state is HostState.RUNNING
+
+    slot.enter(HostState.DRAINING)
+    slot.applied(2, 3)
+    assert slot.state is HostState.DRAINING
+
+
 def test_slots_do_not_touch_each_other_nor_the_supervisor(path: Path) -> None:
     board = Board.open_or_create(path)
     for index in range(1, HOSTS + 1):
