@@ -177,7 +177,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["mirrorsite.parsers.JsonParser"],
     "DEFAULT_METADATA_CLASS": None,
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "mirrorsite.openapi.StationSchema",
     "EXCEPTION_HANDLER": "mirrorsite.rest.problem_handler",
     "URL_FORMAT_OVERRIDE": None,  # ?format= belongs to import and export
     "NUM_PROXIES": 0,
@@ -190,10 +190,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "POSTPROCESSING_HOOKS": [
-        "mirrorsite.docs.add_components",
-        "drf_spectacular.hooks.postprocess_schema_enums",
-    ],
+    "POSTPROCESSING_HOOKS": ["mirrorsite.docs.add_components"],
     "SERVE_PERMISSIONS": ["mirrorsite.accounts.permissions.RolePermission"],
 }
 REST_KNOX = {
@@ -214,6 +211,13 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [REDIS_URL]},
     }
 }
+
+# What the supervisor looks up and sends off; it knows no other app by import.
+SUPERVISOR_NEWEST_REVISION = "pipes.last_good.newest_revision"
+SUPERVISOR_TIMERS = (  # name, seconds, task, queue
+    ("drain_spool", 1.0, "diagnostics.drain_spool", "jobs"),
+    ("retain", 3600.0, "diagnostics.retain", "jobs"),
+)
 
 LOGGING_CONFIG = None  # mirrorsite.logs sets up structlog for every process
 

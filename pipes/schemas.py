@@ -81,14 +81,18 @@ def listed(name: str, filters: Iterable[str]) -> dict[str, Any]:
             "results": _list(ref(name)),
         }
     )
-    parameters = [
+    return {"parameters": list_parameters(filters), "responses": _responses(200, page)}
+
+
+def list_parameters(filters: Iterable[str]) -> list[OpenApiParameter]:
+    """The query of a list (`pipes.listing`)."""
+    return [
         _query("limit", int, "How many; default 100, at most 1000"),
         _query("offset", int, "How many to leave out first"),
         _query("search", str, "Part of a text"),
         _query("ordering", str, "Fields, comma separated, with - before to descend"),
         *(_query(each, str, f"Only those with this {each}") for each in filters),
     ]
-    return {"parameters": parameters, "responses": _responses(200, page)}
 
 
 def answered(name: str) -> dict[str, Any]:

@@ -96,7 +96,12 @@ def _note_use(token: Token) -> None:
         return
     finally:
         if is_sqlite:
-            _set_busy_timeout(5000)
+            _set_busy_timeout(_usual_busy_timeout())
+
+
+def _usual_busy_timeout() -> int:
+    options = connection.settings_dict.get("OPTIONS", {})
+    return int(options.get("timeout", 5) * 1000)
 
 
 def _set_busy_timeout(milliseconds: int) -> None:

@@ -91,7 +91,7 @@ class Token(AbstractAuthToken):  # type: ignore[misc] # knox has no types
     """One API token. Only its SHA-512 digest is kept; the text is shown once, when it is made."""
 
     id = models.BigAutoField(primary_key=True)
-    user = models.ForeignKey(User, models.CASCADE, related_name="tokens")
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
     digest = models.CharField(max_length=128, unique=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     local = models.BooleanField(default=False)

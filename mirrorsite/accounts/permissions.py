@@ -46,4 +46,4 @@ def has_role(user: object, wanted: str) -> bool:
 
 
 def _handlers(view: Any) -> set[str]:
-    return {method for method in view.http_method_names if hasattr(view, method)}
+    return {name for name in view.http_method_names if hasattr(view, name)} - {"options"}

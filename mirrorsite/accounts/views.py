@@ -17,6 +17,7 @@ from mirrorsite.accounts.permissions import ANYONE
 from mirrorsite.accounts.setup import SetupClosed, redeem
 from pipes.listing import Filter, Listing, boolean, bounds, one_of, page, select
 from pipes.rest import Problem, not_found
+from pipes.schemas import list_parameters
 
 AnyBody = TypeVar("AnyBody", bound=bodies.Body)
 
@@ -78,7 +79,7 @@ class UsersView(APIView):
 
     required_roles: ClassVar[Mapping[str, str]] = {"GET": "admin", "POST": "admin"}
 
-    @extend_schema(operation_id="users_list", responses=bodies.UserPage)
+    @extend_schema(parameters=list_parameters(_USERS.filters), responses=bodies.UserPage)
     def get(self, request: Request) -> Response:
         part = bounds(request)
         rows = select(request, services.people(), _USERS)
@@ -139,7 +140,7 @@ class TokensView(APIView):
 
     required_roles: ClassVar[Mapping[str, str]] = {"GET": "admin", "POST": "admin"}
 
-    @extend_schema(operation_id="tokens_list", responses=bodies.TokenPage)
+    @extend_schema(parameters=list_parameters(_TOKENS.filters), responses=bodies.TokenPage)
     def get(self, request: Request) -> Response:
         part = bounds(request)
         everything = Token.objects.select_related("user").prefetch_related("user__groups")

@@ -19,7 +19,7 @@ class CertificatesView(PipesView):
 
     required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer"}
 
-    @extend_schema(operation_id="certificates_retrieve", **schemas.answered("Certificates"))
+    @extend_schema(**schemas.answered("Certificates"))
     def get(self, _: Request) -> Response:
         return Response(certificates.overview())
 

@@ -63,7 +63,7 @@ class RevisionsView(PipesView):
 
     required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer"}
 
-    @extend_schema(operation_id="revisions_list", **schemas.listed("Revision", _REVISIONS.filters))
+    @extend_schema(**schemas.listed("Revision", _REVISIONS.filters))
     def get(self, request: Request) -> Response:
         revision = services.current_revision()
         part = bounds(request)

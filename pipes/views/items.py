@@ -102,7 +102,7 @@ class ItemsView(PipesView):
         "PATCH": "operator",
     }
 
-    @extend_schema(operation_id="items_list", **schemas.listed("Item", _ITEMS.filters))
+    @extend_schema(**schemas.listed("Item", _ITEMS.filters))
     def get(self, request: Request) -> Response:
         revision = services.current_revision()
         part = bounds(request)
@@ -110,7 +110,7 @@ class ItemsView(PipesView):
         shown = selectors.items(found[part.offset : part.offset + part.limit])
         return with_revision(Response(page(request, part, found.count(), shown)), revision)
 
-    @extend_schema(operation_id="items_create", **schemas.created_items())
+    @extend_schema(**schemas.created_items())
     def post(self, request: Request) -> Response:
         data = request.data
         is_bulk = isinstance(data, list)
@@ -122,7 +122,7 @@ class ItemsView(PipesView):
         )
         return with_revision(Response(selectors.item(made.pk).body, 201), made.revision)
 
-    @extend_schema(operation_id="items_bulk_update", **schemas.changed_items())
+    @extend_schema(**schemas.changed_items())
     def patch(self, request: Request) -> Response:
         data = request.data
         patches = object_list(data if isinstance(data, list) else [body_object(request)], "items")

@@ -30,7 +30,7 @@ class PipesListView(PipesView):
 
     required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer", "POST": "engineer"}
 
-    @extend_schema(operation_id="pipes_list", **schemas.listed("Pipe", _FILTERS))
+    @extend_schema(**schemas.listed("Pipe", _FILTERS))
     def get(self, request: Request) -> Response:
         revision = services.current_revision()
         found = pick(request, selectors.pipes(), ["name", "source", "target", "note"], _FILTERS)

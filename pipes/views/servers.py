@@ -45,7 +45,7 @@ class ServersView(PipesView):
 
     required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer", "POST": "engineer"}
 
-    @extend_schema(operation_id="servers_list", **schemas.listed("Server", _FILTERS))
+    @extend_schema(**schemas.listed("Server", _FILTERS))
     def get(self, request: Request) -> Response:
         revision = services.current_revision()
         found = pick(request, selectors.servers(), ["name", "endpoint", "note"], _FILTERS)

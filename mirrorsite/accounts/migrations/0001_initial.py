@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 ('digest', models.CharField(max_length=128, unique=True)),
                 ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('local', models.BooleanField(default=False)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tokens', to=settings.AUTH_USER_MODEL)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ('id',),
