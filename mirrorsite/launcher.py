@@ -139,7 +139,7 @@ def _worker(station: StationSettings, role: str, index: int, probe: probes.Probe
     options = ["--role", role, "--index", str(index), "-n", f"{name}@{station.name}", "-Q", role]
     # Threads: a forked child could not reach the step's event loop.
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "warning"]
-    celery = [sys.executable, "-m", "celery", "-q", "-A", "mirrorsite"]
+    celery = [sys.executable, "-m", "mirrorsite.celery"]
     return Program(
         name=name,
         command=[*celery, "worker", *options, "-P", "threads", "-c", "4", *quiet],

@@ -91,7 +91,8 @@ def _take_role(options: Mapping[str, Any], **_: object) -> None:
     """Add the role's step and tasks, after the command line is read, before steps are built."""
     role = options["role"]
     app.steps["worker"].add(ROLE_STEPS[role])
-    app.autodiscover_tasks(list(ROLE_TASKS[role]), force=True)
+    if ROLE_TASKS[role]:  # an empty list would mean every app
+        app.autodiscover_tasks(list(ROLE_TASKS[role]), force=True)
 
 
 @setup_logging.connect
