@@ -85,6 +85,8 @@ class Listing:
             self._go_without(error)
         found: list[Record] = []
         for path in reversed(spool_files(folder)):
+            if len(found) >= SPOOLED_LIMIT:
+                break
             offset = known.get(path.name)
             start = offset.offset if offset and offset.boot == boot_of(path) else 0
             found += read_part(path, start, SPOOLED_LIMIT - len(found)).records

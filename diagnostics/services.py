@@ -23,7 +23,7 @@ from redundancy.signals import emit
 log = logging.getLogger(__name__)
 
 #: Rows in one write transaction: other writers wait for a few tens of milliseconds at most.
-BATCH: Final = 500
+BATCH: Final = 250
 
 
 class EventNotFoundError(LookupError):
@@ -61,7 +61,8 @@ def _drain_file(path: Path, limit: int) -> int:
         while drained < limit:
             part = read_part(path, offset, min(BATCH, limit - drained))
             if part.end == offset:
-                _remove_finished(path, offset)
+                if part.is_readable:
+                    _remove_finished(path, offset)
                 break
             _store(path.name, boot, offset, part.end, part.records)
             drained += len(part.records) + part.damaged
@@ -94,7 +95,7 @@ def _remove_finished(path: Path, offset: int) -> None:
         if size is None:
             return
         rest = read_part(path, offset, 1)  # its writer may have written last before it ended
-        if rest.end != offset:
+        if rest.end != offset or not rest.is_readable:
             return
         if size > offset:
             log.warning("%s ends in %d bytes of an unfinished line", path.name, size - offset)

@@ -10,7 +10,7 @@ each half second. The rules:
   stopped, so a reader never sees a line twice or half;
 * a file is written by one process, which holds its lock (``flock``) as long as it writes: a file
   whose lock is free is finished, also when its writer was killed (`diagnostics.spool_files`);
-* a process that may keep no more files behaves as on a full disk.
+* a process whose files are many, since no jobs worker reads them, behaves as on a full disk.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ log = logging.getLogger(__name__)
 QUEUE_LIMIT: Final = 4_096
 BATCH: Final = 256
 FILE_BYTES: Final = 4 * 1024 * 1024
-FILES_LIMIT: Final = 16
+FILES_LIMIT: Final = 1_000
+BYTES_LIMIT: Final = 64 * 1024 * 1024
 SYNC_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 0.5
 CLOSE_SECONDS: Final = 2.0
@@ -69,7 +70,7 @@ class Spool:
         station: str = "",
         queue_limit: int = QUEUE_LIMIT,
         file_bytes: int = FILE_BYTES,
-        files_limit: int = FILES_LIMIT,
+        bytes_limit: int = BYTES_LIMIT,
     ) -> None:
         self.folder = folder
         self.process = re.sub(r"[^A-Za-z0-9_.-]", "_", process)[:64] or "process"
@@ -77,7 +78,7 @@ class Spool:
         self.boot = uuid.uuid4().hex[:16]
         self._queue_limit = queue_limit
         self._file_bytes = file_bytes
-        self._files_limit = files_limit
+        self._bytes_limit = bytes_limit
         # An event may be reported by a signal handler: whatever `append` touches is re-entrant.
         self._lock = threading.RLock()
         self._idle = threading.Condition(self._lock)
@@ -257,10 +258,8 @@ class Spool:
 
     def _open(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        own = re.compile(re.escape(self.process) + r"-([0-9]+)\.jsonl")
-        found = [own.fullmatch(path.name) for path in self.folder.iterdir()]
-        numbers = [int(match.group(1)) for match in found if match]
-        if len(numbers) >= self._files_limit:
+        numbers = self._own_files()
+        if len(numbers) >= FILES_LIMIT or sum(numbers.values()) >= self._bytes_limit:
             raise OSError(
                 errno.ENOSPC,
                 f"{self.folder} holds {len(numbers)} files of {self.process} that no jobs worker "
@@ -271,6 +270,17 @@ class Spool:
             number += 1
             self._descriptor = _create(self.folder / f"{self.process}-{number}.jsonl")
         self._size = 0
+
+    def _own_files(self) -> dict[int, int]:
+        """The sizes of this process's files, also of its earlier starts, by number."""
+        own = re.compile(re.escape(self.process) + r"-([0-9]+)\.jsonl")
+        sizes: dict[int, int] = {}
+        for path in self.folder.iterdir():
+            match = own.fullmatch(path.name)
+            if match:
+                with contextlib.suppress(FileNotFoundError):  # drained meanwhile
+                    sizes[int(match.group(1))] = path.stat().st_size
+        return sizes
 
     def _fail(self, error: OSError) -> None:
         if not self._failure:

@@ -26,11 +26,15 @@ READ_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some lines of a file: its records, where the next line begins, how many were no events."""
+    """Some lines of a file: its records, where the next line begins, how many were no events.
+
+    ``is_readable`` is false when the file could not be read: then nothing is known of it.
+    """
 
     records: tuple[Record, ...]
     end: int
     damaged: int
+    is_readable: bool = True
 
 
 def spool_files(folder: Path) -> list[Path]:
@@ -54,7 +58,7 @@ def boot_of(path: Path) -> str:
 
 
 def read_part(path: Path, start: int, limit: int) -> Part:
-    """At most ``limit`` lines from byte ``start``; a file that is gone has none."""
+    """At most ``limit`` lines from byte ``start``; a file that is gone or not ours has none."""
     records: list[Record] = []
     damaged = taken = 0
     end = start
@@ -74,7 +78,20 @@ def read_part(path: Path, start: int, limit: int) -> Part:
                     log.warning("%s: skipped a line before byte %d: %s", path.name, end, error)
     except FileNotFoundError:
         return Part((), start, 0)
+    except OSError as error:  # such as a command's that somebody ran as root
+        _say_once(path, error)
+        return Part((), start, 0, is_readable=False)
     return Part(tuple(records), end, damaged)
+
+
+_said: set[str] = set()
+_SAID_LIMIT: Final = 1_000
+
+
+def _say_once(path: Path, error: OSError) -> None:
+    if path.name not in _said and len(_said) < _SAID_LIMIT:
+        _said.add(path.name)
+        log.warning("events in %s cannot be read: %s", path, error)
 
 
 @contextlib.contextmanager
@@ -82,7 +99,7 @@ def finished_size(path: Path) -> Iterator[int | None]:
     """The size of a file that nobody writes any more, kept locked meanwhile; else None."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:
         yield None
         return
     try:

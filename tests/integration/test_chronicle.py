@@ -160,6 +160,19 @@ class TestDrain:
         assert ChronicleEvent.objects.count() == 1
         assert not (folder / "rubbish-1.jsonl").exists()
 
+    def test_a_file_that_cannot_be_read_holds_up_no_other(
+        self, folder: Path, spool: Spool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        spool.append(event(1))
+        spool.flush()
+        (folder / "create_user-1.jsonl").mkdir()  # opening it fails, also for root
+
+        services.drain()
+        services.drain()
+        assert ChronicleEvent.objects.count() == 1
+        assert Listing(Query()).count() == 1
+        assert caplog.text.count("create_user-1.jsonl cannot be read") == 1
+
     @pytest.mark.parametrize("text", ["\x00", "\ud800", "' OR 1=1 --", "<img onerror=x>", "🔥"])
     def test_a_hostile_text_is_stored_and_found(self, spool: Spool, text: str) -> None:
         spool.append(event(message=f"name {text}", details={text: text, "nan": float("nan")}))

@@ -210,16 +210,15 @@ class TestFailure:
         assert messages[100].startswith("Events of pipes-1 could not be written for")
 
     def test_a_process_keeps_no_more_files_than_it_may(self, tmp_path: Path) -> None:
-        spool = Spool(tmp_path, "web", file_bytes=1, files_limit=2)
-        for number in range(2):
+        spool = Spool(tmp_path, "web", file_bytes=1, bytes_limit=200)
+        for number in range(3):
             spool.append(event(number))
-            spool.flush()
-        spool.append(event(2))
+            spool.flush(0.2)
         wait_until(lambda: bool(spool.status().failure))
 
         assert "no jobs worker has read" in spool.status().failure
-        (tmp_path / "web-1.jsonl").unlink()  # as the jobs worker does
-        (tmp_path / "web-2.jsonl").unlink()
+        for path in tmp_path.iterdir():
+            path.unlink()  # as the jobs worker does
         wait_until(lambda: not spool.status().failure)
         spool.close()
         assert "number 2" in [record.message for record in read(tmp_path)]
