@@ -7,14 +7,13 @@ way (JSON, CSV, a spreadsheet) by which it came.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import re
-import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
+from pipes.core import node_ids
 from pipes.core.problems import wrong
 from pipes.core.wanted import Json
 
@@ -23,16 +22,13 @@ Check = Callable[[Json], Json]
 LONGEST_NAME: Final = 64
 #: Beyond this a double (and JavaScript) cannot tell neighbouring whole numbers apart.
 LARGEST_INTEGER: Final = 2**53 - 1
-LONGEST_NODE_ID: Final = 4096  # Part 3, 8.2.4
-LARGEST_UINT32: Final = 2**32 - 1
+LONGEST_NODE_ID: Final = 5000  # an identifier has at most 4096 (Part 3, 8.2.4)
 OPC_UA_NAMESPACE: Final = "http://opcfoundation.org/UA/"
+NULL_NODE_ID: Final = node_ids.NodeIdText(0, 0)
 
-_NODE_ID: Final = re.compile(
-    r"(?:ns=(?P<index>[0-9]{1,5});|nsu=(?P<uri>[^;]+);)?(?P<type>[isgb])=(?P<name>.+)", re.DOTALL
-)
 #: The usual spelling, which needs no second look: a mapping has tens of thousands of these.
 _PLAIN_NODE_ID: Final = re.compile(
-    r"(?:nsu=urn:[!-$&-:<-~]{1,500};|ns=[1-9][0-9]{0,3};)s=[ -~]{1,500}"
+    r"(?:nsu=urn:[!-$&-:<-~]{1,500};|ns=[1-9][0-9]{0,3};)s=[ -~]{0,500}[!-~]"
 )
 #: What XML cannot carry (a spreadsheet is XML) and what no terminal should get.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -165,54 +161,22 @@ def index_range(value: Json) -> Json:
 
 
 def node_id(value: Json) -> Json:
-    """A NodeId in text form (Part 6, 5.3.1.10), brought to its one spelling.
-
-    ``ns=0;i=85`` becomes ``i=85``, a GUID lower case, a number loses leading zeros.
-    """
+    """A NodeId in text form, brought to its one spelling; see `pipes.core.node_ids`."""
     if not isinstance(value, str):
         raise wrong("must be text", value)
     if _PLAIN_NODE_ID.fullmatch(value):
         return value
-    found = _NODE_ID.fullmatch(value)
-    if len(value) > LONGEST_NODE_ID or found is None or _CONTROL.search(value):
-        raise wrong("must be a NodeId such as nsu=urn:plant;s=T1, ns=2;i=17 or i=2258", value)
-    return _namespace(found) + _identifier(found["type"], found["name"], value)
-
-
-def _namespace(found: re.Match[str]) -> str:
-    if found["uri"] is not None:
-        return "" if found["uri"] == OPC_UA_NAMESPACE else f"nsu={found['uri']};"
-    if found["index"] is None:
-        return ""
-    index = int(found["index"])
-    if index > 65535:
-        raise wrong("has a namespace index above 65535", found.string)
-    return f"ns={index};" if index else ""
-
-
-def _identifier(kind: str, name_: str, whole: str) -> str:
-    if kind == "i":
-        if not (name_.isascii() and name_.isdigit()) or not 0 <= int(name_[:11]) <= LARGEST_UINT32:
-            raise wrong(f"needs a whole number up to {LARGEST_UINT32} after i=", whole)
-        return f"i={int(name_[:11])}"
-    if kind == "g":
-        return f"g={_guid(name_, whole)}"
-    if kind == "b":
-        try:
-            base64.b64decode(name_, validate=True)
-        except (binascii.Error, ValueError):
-            raise wrong("needs base64 after b=", whole) from None
-    return f"{kind}={name_}"
-
-
-def _guid(name_: str, whole: str) -> str:
+    if len(value) > LONGEST_NODE_ID or _CONTROL.search(value):
+        raise wrong("is too long or contains control characters", _printable(value))
     try:
-        guid = str(uuid.UUID(name_))
-    except ValueError:
-        guid = ""
-    if guid != name_.lower():
-        raise wrong("needs a GUID such as 09087e75-8e5e-499b-954f-f2a9603db28a after g=", whole)
-    return guid
+        parsed = node_ids.parse(value)
+    except node_ids.NodeIdError as error:
+        raise wrong(f"must be a NodeId: {error}", value) from None
+    if parsed.namespace == OPC_UA_NAMESPACE:
+        parsed = replace(parsed, namespace=0)
+    if parsed == NULL_NODE_ID:
+        raise wrong("is the null NodeId, which names no node", value)
+    return node_ids.format_parsed(parsed)
 
 
 def _printable(value: str) -> str:

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipes.core.fields import (
+    FIELDS,
+    READ_ONLY,
+    Kind,
+    apply_patch,
+    check_whole,
+    complete,
+    flatten,
+    read_patch,
+)
+from pipes.core.nested import TRANSFORMS
+from pipes.core.problems import FieldError, WrongError
+from pipes.core.support import DEFAULT_ONLY, SUPPORTED
+
+#: The contract's defaults (section 7).
+ITEM = {
+    "id": 17,
+    "pipe": "P1",
+    "source_node": "ns=2;s=a",
+    "target_node": "ns=2;s=b",
+    "direction": "forward",
+    "enabled": True,
+    "kind": "state",
+    "sampling_interval_ms": None,
+    "minimum_interval_ms": 0,
+    "trigger": "status_value",
+    "deadband": {"type": "none", "value": 0},
+    "transform": {"kind": "none"},
+    "condition": None,
+    "quality": None,
+    "substitute": None,
+    "refresh_seconds": 0,
+    "verify": False,
+    "index_range": "",
+    "note": "",
+}
+
+
+def read(kind: Kind, /, **raw: Any) -> dict[str, Any]:
+    patch, errors = read_patch(kind, raw)
+    assert errors == []
+    return patch
+
+
+def wrong(kind: Kind, /, **raw: Any) -> list[FieldError]:
+    _, errors = read_patch(kind, raw)
+    assert errors
+    return errors
+
+
+def test_a_complete_item_has_the_defaults_of_the_contract() -> None:
+    trimmed = {"id": 17, "pipe": "P1", "source_node": "ns=2;s=a", "target_node": "ns=2;s=b"}
+    assert complete(Kind.ITEM, trimmed) == ITEM
+
+
+def test_what_is_at_its_default_is_left_out() -> None:
+    patch = read(Kind.ITEM, **ITEM)
+    assert apply_patch({}, patch) == {
+        "pipe": "P1",
+        "source_node": "ns=2;s=a",
+        "target_node": "ns=2;s=b",
+    }
+
+
+def test_a_complete_server_and_pipe_read_back_as_themselves() -> None:
+    server = {"name": "A", "endpoint": "opc.tcp://h:1"}
+    pipe = {"name": "P", "source": "A", "target": "B"}
+    assert apply_patch({}, read(Kind.SERVER, **complete(Kind.SERVER, server))) == server
+    assert apply_patch({}, read(Kind.PIPE, **complete(Kind.PIPE, pipe))) == pipe
+    assert complete(Kind.PIPE, pipe)["queue_age_seconds"] == 60
+
+
+def test_an_unknown_field_is_an_error_and_a_read_only_one_is_ignored() -> None:
+    (error,) = wrong(Kind.ITEM, colour="red")
+    assert (error.field, error.value) == ("colour", "red")
+    assert "transform" in error.allowed
+    for kind in Kind:
+        assert read(kind, **dict.fromkeys(READ_ONLY[kind], 1)) == {}
+
+
+def test_null_means_the_default() -> None:
+    assert apply_patch({"name": "P", "dry_run": True}, read(Kind.PIPE, dry_run=None)) == {
+        "name": "P"
+    }
+
+
+def test_errors_name_the_child() -> None:
+    errors = wrong(Kind.ITEM, transform={"kind": "linear", "gain": "x", "offset": "y"})
+    assert [error.field for error in errors] == ["transform.gain", "transform.offset"]
+    (error,) = wrong(Kind.ITEM, transform={"kind": "liner"})
+    assert error.field == "transform.kind"
+    assert "linear" in error.allowed
+    (error,) = wrong(Kind.ITEM, transform={"kind": "none", "gain": 2})
+    assert error.message == "does not belong to a transform of kind none"
+    (error,) = wrong(Kind.ITEM, transform={"speed": 2})
+    assert (error.field, error.message) == ("transform.speed", "is no known field")
+    (error,) = wrong(Kind.ITEM, transform="linear")
+    assert error.field == "transform"
+
+
+def test_a_transform_is_brought_to_its_one_form() -> None:
+    patch = read(Kind.ITEM, transform={"kind": "linear", "gain": 2.0, "to_type": None})
+    assert patch["transform"] == {"kind": "linear", "gain": 2, "offset": 0}
+    patch = read(Kind.ITEM, transform={"kind": "none", "gain": None})
+    assert patch["transform"] is None
+    patch = read(
+        Kind.ITEM, transform={"kind": "convert", "to_type": "Int16", "on_overflow": "saturate"}
+    )
+    assert patch["transform"] == {"kind": "convert", "to_type": "Int16", "on_overflow": "saturate"}
+
+
+def test_a_deadband_of_no_type_has_no_width() -> None:
+    assert read(Kind.ITEM, deadband={"type": "none", "value": 5})["deadband"] is None
+    patch = read(Kind.ITEM, deadband={"type": "absolute", "value": 0.5})
+    assert patch["deadband"] == {"type": "absolute", "value": 0.5}
+    (error,) = wrong(Kind.ITEM, deadband={"type": "absolute", "value": -1})
+    assert error.field == "deadband.value"
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw", "field"),
+    [
+        (Kind.PIPE, {"overflow": "queue"}, "overflow"),
+        (Kind.PIPE, {"quality": "stop"}, "quality"),
+        (Kind.PIPE, {"dry_run": True}, "dry_run"),
+        (Kind.PIPE, {"quality_table": {"Bad": "hold"}}, "quality_table"),
+        (Kind.ITEM, {"kind": "event"}, "kind"),
+        (Kind.ITEM, {"quality": "substitute"}, "quality"),
+        (Kind.ITEM, {"substitute": 5}, "substitute"),
+        (Kind.ITEM, {"verify": True}, "verify"),
+        (Kind.ITEM, {"refresh_seconds": 10}, "refresh_seconds"),
+        (Kind.ITEM, {"condition": {"node": "i=85", "equals": True}}, "condition"),
+        (Kind.ITEM, {"deadband": {"type": "percent", "value": 5}}, "deadband.type"),
+        (Kind.ITEM, {"transform": {"kind": "invert"}}, "transform.kind"),
+        (Kind.SERVER, {"server_set": {"mode": "auto"}}, "server_set.mode"),
+    ],
+)
+def test_what_this_version_does_not_run_is_refused_when_saved(
+    kind: Kind, raw: dict[str, Any], field: str
+) -> None:
+    (error,) = wrong(kind, **raw)
+    assert error.field == field
+    assert "not supported by this version" in error.message
+
+
+def test_the_lists_of_what_is_supported_speak_of_fields_that_exist() -> None:
+    for kind, name in {*SUPPORTED, *DEFAULT_ONLY}:
+        assert name.split(".")[0] in FIELDS[Kind(kind)]
+
+
+def test_wrong_conditions_sets_and_tables_are_refused() -> None:
+    errors = wrong(Kind.ITEM, condition={"node": "x"})
+    assert [error.field for error in errors] == ["condition.node", "condition.equals"]
+    (error,) = wrong(Kind.SERVER, server_set={"endpoints": ["opc.tcp://h:1"]})
+    assert error.field == "server_set.endpoints"
+    (error,) = wrong(Kind.PIPE, quality_table=[])
+    assert error.field == "quality_table"
+
+
+@pytest.mark.usefixtures("everything_supported")
+class TestLaterSettings:
+    """The contract's checks hold for what later versions run, too."""
+
+    @pytest.mark.parametrize("kind", [kind for kind in TRANSFORMS if kind != "none"])
+    def test_every_transform_reads_back_as_itself(self, kind: str) -> None:
+        samples: dict[str, Any] = {
+            "in_low": 0, "in_high": 10, "out_low": 0, "out_high": 100, "table": {"0": "Off", "1": 1.5},
+            "pattern": "%d", "from": "degC", "to": "K", "default": True,
+        }  # fmt: skip
+        own = {
+            child.name: samples[child.name] for child in TRANSFORMS[kind] if child.name in samples
+        }
+        checked = read(Kind.ITEM, transform={"kind": kind, **own})["transform"]
+        assert read(Kind.ITEM, transform=checked)["transform"] == checked
+        assert set(checked) == {"kind", *(child.name for child in TRANSFORMS[kind])}
+
+    def test_a_range_needs_a_width_and_all_its_ends(self) -> None:
+        errors = wrong(Kind.ITEM, transform={"kind": "range", "in_low": 1, "in_high": 1})
+        assert {error.field for error in errors} == {"transform.out_low", "transform.out_high"}
+        ends = {"in_low": 1, "in_high": 1, "out_low": 0, "out_high": 1}
+        (error,) = wrong(Kind.ITEM, transform={"kind": "range", **ends})
+        assert error.field == "transform.in_high"
+
+    def test_a_lookup_needs_a_table(self) -> None:
+        (error,) = wrong(Kind.ITEM, transform={"kind": "lookup", "table": {}})
+        assert error.field == "transform.table"
+
+    def test_percent_ends_at_100(self) -> None:
+        (error,) = wrong(Kind.ITEM, deadband={"type": "percent", "value": 101})
+        assert error.field == "deadband.value"
+        assert read(Kind.ITEM, deadband={"type": "percent", "value": 100})["deadband"]
+
+    def test_a_manual_server_set_has_endpoints(self) -> None:
+        (error,) = wrong(Kind.SERVER, server_set={"mode": "manual"})
+        assert error.field == "server_set.endpoints"
+        servers = {"mode": "manual", "endpoints": ["opc.tcp://h:1"], "failover": "hot"}
+        assert read(Kind.SERVER, server_set=servers)["server_set"] == servers
+
+    def test_substitutes_conditions_and_tables_are_taken(self) -> None:
+        assert read(Kind.ITEM, substitute="x")["substitute"] == "x"
+        assert read(Kind.ITEM, condition={"node": "i=85", "equals": False})["condition"]
+        assert read(Kind.PIPE, quality_table={"Bad": 1})["quality_table"] == {"Bad": 1}
+
+
+@pytest.fixture
+def everything_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipes.core.support.SUPPORTED", {})
+    monkeypatch.setattr("pipes.core.support.DEFAULT_ONLY", frozenset())
+
+
+def test_required_fields_are_asked_for_together() -> None:
+    assert [error.field for error in check_whole(Kind.PIPE, {})] == ["name", "source", "target"]
+
+
+@pytest.mark.parametrize(
+    ("server", "field"),
+    [
+        ({"security_policy": "None"}, "security_mode"),
+        ({"security_mode": "None"}, "security_mode"),
+        ({"auth": "username"}, "username"),
+        ({"auth": "username", "username": "anna"}, None),
+        ({"security_policy": "None", "security_mode": "None"}, None),
+        ({"security_mode": "Sign"}, None),
+    ],
+)
+def test_security_settings_must_fit_together(server: dict[str, Any], field: str | None) -> None:
+    errors = check_whole(Kind.SERVER, {"name": "A", "endpoint": "opc.tcp://h:1", **server})
+    assert [error.field for error in errors] == ([field] if field else [])
+
+
+def test_flattening_names_children_by_their_columns() -> None:
+    body = {"id": 1, "transform": {"kind": "linear", "gain": 2}, "quality_table": {"a": 1}}
+    assert flatten(Kind.ITEM, body) == {
+        "id": 1,
+        "transform.kind": "linear",
+        "transform.gain": 2,
+        "quality_table": {"a": 1},
+    }
+
+
+def test_a_field_that_is_read_alone_raises_its_errors() -> None:
+    with pytest.raises(WrongError, match="must be forward, reverse or both"):
+        FIELDS[Kind.ITEM]["direction"].read(Kind.ITEM, "up")
+    assert FIELDS[Kind.ITEM]["direction"].read(Kind.ITEM, None) is None
