@@ -192,6 +192,8 @@ class Plant:
         plain = service.write
 
         async def write(session: Any, parameters: ua.WriteParameters, *more: Any) -> Any:
+            if not session.external:
+                return await plain(session, parameters, *more)
             refused = []
             for item in parameters.NodesToWrite:
                 value = item.Value

@@ -1,0 +1,264 @@
+"use strict";
+/* A node-opcua server as a process of its own, driven by JSON lines on stdin; the same commands and
+ * answers as tests/servers/plant.py.
+ *
+ *   node server.js --port 0 --items 100   prints {"ready": true, "port": …} when it serves.
+ */
+const fs = require("node:fs");
+const net = require("node:net");
+const os = require("node:os");
+const path = require("node:path");
+const readline = require("node:readline");
+const opcua = require("node-opcua");
+
+const { DataType, StatusCodes, Variant, VariantArrayType } = opcua;
+
+const NAMESPACE = "urn:test:plant";
+const OTHERS = ["urn:test:first", "urn:test:second", "urn:test:third"];
+const ITEMS_PER_FOLDER = 500;
+const STAMP = new Date("2026-01-02T03:04:05.678Z");
+
+const SCALARS = {
+  Boolean: true, SByte: -5, Byte: 5, Int16: -1234, UInt16: 1234, Int32: -123456, UInt32: 123456,
+  Int64: [0xc0000000, 0], UInt64: [0x80000000, 5], Float: 1.5, Double: 2.718281828459045,
+  String: "Wörter ✓", DateTime: STAMP, Guid: "12345678-1234-5678-1234-567812345678",
+  ByteString: Buffer.from([0, 1, 255]), LocalizedText: { text: "Hallo", locale: "de" },
+};
+const ARRAYS = {
+  Double: new Float64Array([1, 2, 3]), Int32: new Int32Array([1, -2, 3]),
+  String: ["a", "", "ccc"], Boolean: [true, false], Float: new Float32Array(10).fill(0.5),
+};
+
+function options() {
+  const found = { port: 0, items: 10, types: false, "namespace-order": "", secure: false,
+                  user: "", password: "", certificate: "", key: "", "max-operations": 0,
+                  "max-sessions": 100, "application-uri": "urn:test:foreign:server" };
+  const given = process.argv.slice(2);
+  for (let i = 0; i < given.length; i++) {
+    const name = given[i].replace(/^--/, "");
+    if (!(name in found)) throw new Error(`unknown option ${given[i]}`);
+    found[name] = typeof found[name] === "boolean" ? true : given[++i];
+  }
+  for (const name of ["port", "items", "max-operations", "max-sessions"]) found[name] = Number(found[name]);
+  return found;
+}
+
+function say(answer) {
+  process.stdout.write(JSON.stringify(answer) + "\n");
+}
+
+function freePort() {
+  return new Promise((resolve) => {
+    const probe = net.createServer();
+    probe.listen(0, "127.0.0.1", () => {
+      const { port } = probe.address();
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+class Plant {
+  constructor(chosen, folder) {
+    this.options = chosen;
+    this.folder = folder;
+    this.nodes = new Map();
+  }
+
+  async start() {
+    const chosen = this.options;
+    const most = chosen["max-operations"];
+    const certificates = new opcua.OPCUACertificateManager({
+      rootFolder: path.join(this.folder, "pki"),
+      automaticallyAcceptUnknownCertificate: true,
+    });
+    const users = new opcua.OPCUACertificateManager({
+      rootFolder: path.join(this.folder, "users"),
+      automaticallyAcceptUnknownCertificate: true,
+    });
+    const { MessageSecurityMode: Mode, SecurityPolicy: Policy } = opcua;
+    this.server = new opcua.OPCUAServer({
+      port: chosen.port,
+      host: "127.0.0.1",
+      hostname: "127.0.0.1",
+      resourcePath: "/foreign",
+      serverInfo: { applicationUri: chosen["application-uri"] },
+      buildInfo: { productName: "foreign plant" },
+      serverCertificateManager: certificates,
+      userCertificateManager: users,
+      ...(chosen.certificate ? { certificateFile: chosen.certificate, privateKeyFile: chosen.key } : {}),
+      securityModes: chosen.secure ? [Mode.None, Mode.Sign, Mode.SignAndEncrypt] : [Mode.None],
+      securityPolicies: chosen.secure
+        ? [Policy.None, Policy.Basic256Sha256, Policy.Aes128_Sha256_RsaOaep, Policy.Aes256_Sha256_RsaPss]
+        : [Policy.None],
+      allowAnonymous: !chosen.user,
+      disableDiscovery: false,
+      userManager: { isValidUser: (name, password) => name === chosen.user && password === chosen.password },
+      maxConnectionsPerEndpoint: 50,
+      serverCapabilities: {
+        maxSessions: chosen["max-sessions"],
+        maxMonitoredItems: 100000,
+        maxMonitoredItemsPerSubscription: 100000,
+        ...(most ? { operationLimits: { maxNodesPerRead: most, maxNodesPerWrite: most,
+                                        maxMonitoredItemsPerCall: most, maxNodesPerBrowse: most } } : {}),
+      },
+    });
+    await this.server.initialize();
+    this.build();
+    await this.server.start();
+  }
+
+  build() {
+    const space = this.server.engine.addressSpace;
+    let order = [NAMESPACE, ...OTHERS];
+    const wanted = this.options["namespace-order"];
+    if (wanted) order = [...wanted].map((digit) => order[Number(digit)]);
+    for (const uri of order) space.registerNamespace(uri);
+    this.space = space.getNamespace(NAMESPACE);
+    const objects = space.rootFolder.objects;
+    let folder = null;
+    for (let index = 0; index < this.options.items; index++) {
+      if (index % ITEMS_PER_FOLDER === 0) {
+        const name = `Area${String(index / ITEMS_PER_FOLDER).padStart(2, "0")}`;
+        folder = this.space.addFolder(objects, { browseName: name, nodeId: `s=${name}` });
+      }
+      this.add(folder, `T${String(index).padStart(6, "0")}`, "Double", index);
+    }
+    if (this.options.types) this.addTypes(objects);
+  }
+
+  addTypes(objects) {
+    const scalars = this.space.addFolder(objects, { browseName: "Scalars", nodeId: "s=Scalars" });
+    for (const [type, value] of Object.entries(SCALARS)) this.add(scalars, `Scalar.${type}`, type, value);
+    const arrays = this.space.addFolder(objects, { browseName: "Arrays", nodeId: "s=Arrays" });
+    for (const [type, value] of Object.entries(ARRAYS)) {
+      this.add(arrays, `Array.${type}`, type, value, { rank: 1 });
+    }
+    const odd = this.space.addFolder(objects, { browseName: "Odd", nodeId: "s=Odd" });
+    this.add(odd, "Enum", "Int32", 1, { dataType: "ServerState" });
+    this.add(odd, "Number", "Double", 1.5, { dataType: "Number" });
+    this.add(odd, "Duration", "Double", 5, { dataType: "Duration" });
+    this.add(odd, "ReadOnly", "Double", 1.5, { access: "CurrentRead" });
+  }
+
+  add(parent, name, type, value, { rank = -1, dataType = type, access = "CurrentRead | CurrentWrite" } = {}) {
+    const node = this.space.addVariable({
+      ...(parent === this.server.engine.addressSpace.rootFolder.objects
+        ? { organizedBy: parent } : { componentOf: parent }),
+      nodeId: `s=${name}`,
+      browseName: name,
+      dataType,
+      valueRank: rank,
+      ...(rank > 0 ? { arrayDimensions: [0] } : {}),
+      accessLevel: access,
+      userAccessLevel: access,
+      minimumSamplingInterval: 0,
+    });
+    this.nodes.set(name, node);
+    this.write(name, type, value, rank, 0, STAMP.getTime() * 1000);
+    return node;
+  }
+
+  write(name, type, value, rank, status, stampMicroseconds) {
+    const code = status ? opcua.getStatusCodeFromCode(status) : StatusCodes.Good;
+    const variant = new Variant({
+      dataType: DataType[type],
+      arrayType: rank > 0 ? VariantArrayType.Array : VariantArrayType.Scalar,
+      value,
+    });
+    this.nodes.get(name).setValueFromSource(variant, code, new Date(Math.floor(stampMicroseconds / 1000)));
+  }
+
+  set(command) {
+    const node = this.nodes.get(command.node);
+    const current = node.readValue().value;
+    const type = command.type ?? DataType[current.dataType];
+    const rank = current.arrayType === VariantArrayType.Array ? 1 : -1;
+    const stamp = command.stamp ?? Date.now() * 1000;
+    let value = command.value;
+    if (type === "ByteString" && typeof value === "string") value = Buffer.from(value, "hex");
+    this.write(command.node, type, value, rank, command.status ?? 0, stamp);
+    return null;
+  }
+
+  set_many(command) {
+    for (const [node, value] of Object.entries(command.values)) this.set({ ...command, node, value });
+    return Object.keys(command.values).length;
+  }
+
+  read(command) {
+    const answer = {};
+    for (const name of command.nodes ?? this.nodes.keys()) {
+      const value = this.nodes.get(name).readValue();
+      const plain = value.value.value;
+      const stamp = value.sourceTimestamp;
+      answer[name] = {
+        value: ArrayBuffer.isView(plain) && !Buffer.isBuffer(plain) ? Array.from(plain) : plain,
+        type: DataType[value.value.dataType],
+        status: value.statusCode.value,
+        stamp: stamp ? stamp.getTime() * 1000 + Math.round((value.sourcePicoseconds ?? 0) / 1000000) : null,
+      };
+    }
+    return answer;
+  }
+
+  add_node(command) {
+    this.add(this.server.engine.addressSpace.rootFolder.objects, command.node, command.type ?? "Double", command.value);
+    return null;
+  }
+
+  delete_node(command) {
+    this.server.engine.addressSpace.deleteNode(this.nodes.get(command.node));
+    this.nodes.delete(command.node);
+    return null;
+  }
+
+  delete_subscriptions() {
+    let count = 0;
+    for (const session of Object.values(this.server.engine._sessions)) {
+      for (const subscription of session.publishEngine.subscriptions.slice()) {
+        session.deleteSubscription(subscription.id);
+        count++;
+      }
+    }
+    return count;
+  }
+
+  counts() {
+    const engine = this.server.engine;
+    let items = 0;
+    for (const session of Object.values(engine._sessions)) {
+      for (const subscription of session.publishEngine.subscriptions) items += subscription.monitoredItemCount;
+    }
+    return { subscriptions: engine.currentSubscriptionCount, items, sessions: engine.currentSessionCount };
+  }
+}
+
+const COMMANDS = new Set(["set", "set_many", "read", "add_node", "delete_node", "delete_subscriptions", "counts"]);
+
+async function main() {
+  const chosen = options();
+  chosen.port = chosen.port || (await freePort());
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "foreign-plant-"));
+  process.on("exit", () => fs.rmSync(folder, { recursive: true, force: true }));
+  const plant = new Plant(chosen, folder);
+  await plant.start();
+  say({ ready: true, port: chosen.port });
+  const lines = readline.createInterface({ input: process.stdin });
+  for await (const line of lines) {
+    const command = JSON.parse(line);
+    if (command.cmd === "stop") break;
+    try {
+      if (!COMMANDS.has(command.cmd)) throw new Error(`unknown command ${command.cmd}`);
+      say({ ok: true, result: await plant[command.cmd](command) });
+    } catch (error) {
+      say({ ok: false, error: String(error) });
+    }
+  }
+  await plant.server.shutdown(0);
+  process.exit(0);
+}
+
+main().catch((error) => {
+  process.stderr.write(`${error.stack}\n`);
+  process.exit(1);
+});
