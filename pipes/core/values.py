@@ -330,9 +330,6 @@ def shortest_float(value: float) -> float:
     """The Double with the fewest digits that is the same Float: 0.1 for 0.10000000149011612."""
     for digits in range(6, 9):
         short = float(f"{value:.{digits}g}")
-        try:
-            if as_float(short) == value:
-                return short
-        except OverflowError:  # rounded up beyond the largest Float
-            continue
+        if as_float(short) == value:
+            return short
     return value
