@@ -81,6 +81,7 @@ class Board:
 
         Raises:
             BoardError: there is none, or it is not a board of this layout.
+
         """
         return cls(path, writable=writable)
 
@@ -92,6 +93,7 @@ class Board:
 
         Raises:
             OSError: no space or no right to lay it.
+
         """
         if path.exists():
             try:

@@ -37,6 +37,8 @@ MAX_PATH: Final = 107  # bytes, sun_path of Linux without the final zero
 IDLE_SECONDS: Final = 60.0
 SEND_SECONDS: Final = 5.0
 HANDLER_SECONDS: Final = 30.0
+RETRY_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 2.0
 RECEIVE_BYTES: Final = 256 * 1024
 
 
@@ -99,6 +101,7 @@ class CommandServer:
 
         Raises:
             OSError: the path is too long, or a living process serves it.
+
         """
         sock = _listen(self.path)
         self._inode = self.path.stat().st_ino
@@ -106,15 +109,49 @@ class CommandServer:
             self._connected, sock=sock, limit=MAX_MESSAGE
         )
 
+    async def serve(self) -> None:
+        """Serve until cancelled, whatever becomes of the file.
+
+        Waits while another process serves the path, as a predecessor may for a moment; binds anew
+        when the file was taken away, as a cleaner of old files does.
+        """
+        told = False
+        try:
+            while True:
+                try:
+                    await self.start()
+                except OSError as error:
+                    if not told:
+                        log.warning("the command socket cannot be served yet: %s", error)
+                    told = True
+                    await asyncio.sleep(RETRY_SECONDS)
+                    continue
+                told = False
+                await self._taken_away()
+                await self.stop()
+        finally:
+            await self.stop()
+
+    async def _taken_away(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self._is_in_place():
+                return
+
+    def _is_in_place(self) -> bool:
+        try:
+            return self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
     async def stop(self) -> None:
         """Close the socket and every connection; the file goes if it is still ours."""
         if self._server is None:
             return
         self._server.close()
         self._server = None
-        with contextlib.suppress(FileNotFoundError):
-            if self.path.stat().st_ino == self._inode:
-                self.path.unlink()
+        if self._is_in_place():
+            self.path.unlink(missing_ok=True)
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
@@ -186,6 +223,7 @@ def call(
     Raises:
         CommandUnavailable: nobody serves the socket, or no whole answer came in time.
         CommandError: the other side refused.
+
     """
     deadline = time.monotonic() + timeout
     request = _encode({"method": method, "params": dict(params or {})}) + b"\n"

@@ -48,6 +48,7 @@ class LoopThread:
 
         Raises:
             LoopStopped: there is no loop any more; the coroutine was closed.
+
         """
         with self._lock:
             if self._loop is not None:

@@ -65,6 +65,7 @@ class RecordFile:
         Raises:
             CorruptRecord: there is a file, and neither slot is whole.
             OSError: the file cannot be read.
+
         """
         try:
             content = self.path.read_bytes()
@@ -90,6 +91,7 @@ class RecordFile:
         Raises:
             OSError: the disk refused; the record on it is the old one or the new one.
             ValueError: the record is too large for a slot (a cause of kilobytes).
+
         """
         self._number += 1
         slot = _close_slot(self._number, record)

@@ -32,6 +32,7 @@ class SideThread:
         Raises:
             TimeoutError: it did not return in ``seconds``, or the call before it has not
                 returned yet.
+
         """
         if self.is_busy:
             raise TimeoutError(f"{self.name} is still busy with the call before")

@@ -64,8 +64,11 @@ def jobs_alive(url: str, station: str) -> Callable[[], object]:
             retry=False,
             ignore_result=True,
         )
-        if not store.exists(canary_key(station)):
-            raise NotWorking(f"no task was run in the last {CANARY_LATE_SECONDS:g} s")
+        waited_until = time.monotonic() + CANARY_SECONDS / 2
+        while not store.exists(canary_key(station)):
+            if time.monotonic() > waited_until:
+                raise NotWorking(f"no task was run in the last {CANARY_LATE_SECONDS:g} s")
+            time.sleep(0.05)
 
     return check
 

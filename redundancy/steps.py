@@ -7,6 +7,7 @@ role decides whether the step is there at all.
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import Any, Final
 
@@ -41,6 +42,8 @@ class SupervisorStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
         self._supervisor = Supervisor(setup_from_settings())
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: a collection must not count against the lease
         self._thread.start(self._supervisor.run)
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature

@@ -85,11 +85,12 @@ class Supervisor:
     async def _supervise(self) -> None:
         self.board.supervise(Process(os.getpid(), start_time(os.getpid())))
         self.reporter.report(Code.STATION_STARTED)
+        server = CommandServer(self.setup.socket, handlers(self))
         companions = [
             asyncio.create_task(self._prepare_term(), name="term"),
             asyncio.create_task(self.surroundings.run(), name="surroundings"),
             asyncio.create_task(self._poll_revisions(), name="revisions"),
-            asyncio.create_task(self._serve(), name="commands"),
+            asyncio.create_task(server.serve(), name="commands"),
             asyncio.create_task(self._tell_systemd(), name="systemd"),
         ]
         try:
@@ -143,8 +144,7 @@ class Supervisor:
         return decision
 
     def _observe(self, late_by: int) -> StationView:
-        if self.board.lay_again():
-            self.reporter.report(Code.BOARD_REPLACED)
+        self._keep_board()
         self._look_at_clocks()
         self._verdicts = self._watchdog.look()
         found = list(self._verdicts.values())
@@ -239,25 +239,6 @@ class Supervisor:
     async def _poll_revisions(self) -> None:
         await self.revisions.poll(self.setup.newest_revision, self.setup.revision_seconds)
 
-    async def _serve(self) -> None:
-        """Serve the command socket; somebody else may hold it for a moment after a restart."""
-        server = CommandServer(self.setup.socket, handlers(self))
-        told = False
-        while True:
-            try:
-                await server.start()
-            except OSError as error:
-                if not told:
-                    log.warning("the command socket cannot be served yet: %s", error)
-                told = True
-                await asyncio.sleep(0.5)
-            else:
-                break
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await server.stop()
-
     async def _tell_systemd(self) -> None:
         notify("READY=1")
         while True:
@@ -273,6 +254,12 @@ class Supervisor:
 
     def _read_clocks(self) -> ClockPair:
         return ClockPair(self.setup.clocks.wall(), self.setup.clocks.boot())
+
+    def _keep_board(self) -> None:
+        """Without a folder to lay it in, the old mapping still reaches the hosts that have it."""
+        with contextlib.suppress(OSError):
+            if self.board.lay_again():
+                self.reporter.report(Code.BOARD_REPLACED)
 
     def _look_at_clocks(self) -> None:
         before, self._clock_pair = self._clock_pair, self._read_clocks()

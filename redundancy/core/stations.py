@@ -189,6 +189,7 @@ def after(state: StationState, event: StationEvent) -> StationState:
 
     Raises:
         IllegalTransition: the table has no such way.
+
     """
     following = TRANSITIONS[state][event]
     if following is None:

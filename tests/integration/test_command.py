@@ -257,3 +257,21 @@ async def test_the_file_of_a_successor_is_left_alone(server: CommandServer) -> N
 
     assert await _call(successor.path, "echo", {"a": 1}) == {"a": 1}
     await successor.stop()
+
+
+async def test_a_socket_file_that_is_taken_away_comes_back(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "LOOK_SECONDS", 0.01)
+    server = CommandServer(run_dir / "pipes-1.sock", {"echo": _echo})
+    serving = asyncio.create_task(server.serve())
+    async with asyncio.timeout(10):
+        for _ in range(3):
+            while not server.path.exists():
+                await asyncio.sleep(0.005)
+            assert await _call(server.path, "echo", {"a": 1}) == {"a": 1}
+            server.path.unlink()
+
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    assert list(run_dir.iterdir()) == []

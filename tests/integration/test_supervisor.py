@@ -571,6 +571,25 @@ class TestTheLoop:
         assert gate.target("DCS").may_write()
         await until(lambda: supervisor.board.host(1).process.pid, "the host is back in its slot")
 
+    async def test_a_run_folder_that_is_gone_does_not_end_the_lease(
+        self, setup: Setup, start: Start, hosts: Hosts, chronicle: Chronicle
+    ) -> None:
+        supervisor = start(setup)
+        await hosts.begin(1)
+        await until(is_active(supervisor), "active")
+        gate = WriteGate(Board.open(setup.board_file))
+        gate.adopt()
+        folder = setup.board_file.parent
+        elsewhere = folder.with_name(f"{folder.name}-moved")
+        folder.rename(elsewhere)
+        try:
+            ticks = supervisor.board.ticks
+            await until(lambda: supervisor.board.ticks > ticks + 10, "longer than a lease")
+            assert gate.target("DCS").may_write()
+        finally:
+            elsewhere.rename(folder)
+        assert "BOARD_REPLACED" not in chronicle.codes
+
 
 class TestTwoSupervisors:
     async def test_the_second_waits_for_the_end_of_the_first(
