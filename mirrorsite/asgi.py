@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import cast
 
 from django.core.asgi import get_asgi_application
 
+# WhiteNoise answers static files by synchronous iterators; they are small and read at once.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
 django_application = get_asgi_application()
 
