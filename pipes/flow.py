@@ -87,6 +87,7 @@ class Flow:
         self._rules: dict[int, Rule] = {}
         self._histories: dict[int, History] = {}
         self._attention: set[int] = set()
+        self._unsubscribed: set[int] = set()  # what comes of these is of their former selves
         self._first: set[int] = set()
         self._holds: dict[int, float] = {}  # handle -> when to decide again
         self._settling: set[int] = set()
@@ -172,6 +173,7 @@ class Flow:
         """Take items in; those of both directions have their guard in ``guards`` already."""
         new = [item for item in items if self._compile(item)]
         self._attention.update(item.id for item in new)
+        self._unsubscribed.update(item.id for item in new)
         self.writer.watched.update(i.id for i in new if i.direction is Direction.BOTH)
         self.writer.pending.limit = max(1, len(self.items))
         self.targets.add({item.id: self._written_node(item) for item in new})
@@ -194,7 +196,8 @@ class Flow:
         self.targets.remove(handles)
         self.writer.forget(handles)
         self.faults.forget(handles)
-        self._attention.update(handles)  # a late value of a removed item must not go through
+        self._attention.difference_update(handles)
+        self._unsubscribed.difference_update(handles)
         self._first.difference_update(handles)
         self._settling.difference_update(handles)
         known: tuple[dict[int, object], ...] = (
@@ -223,11 +226,13 @@ class Flow:
     def values(self, values: dict[int, bytes], special: frozenset[int]) -> None:
         if self._is_draining:
             return
+        if self._unsubscribed or not values.keys() <= self.items.keys():
+            values = self._without_strangers(values)
         self.received += len(values)
         self.last.update(values)
-        look: Collection[int] = special
+        look: Collection[int] = special & values.keys() if special else ()
         if self._attention:
-            look = (values.keys() & self._attention) | special
+            look = (values.keys() & self._attention) | (special & values.keys())
         if self._watches_status or self.writing.writes_status is False:
             doubtful = {handle for handle, value in values.items() if value[0] & HAS_STATUS}
             look = doubtful.union(look)
@@ -235,6 +240,11 @@ class Flow:
             values = self._decided(values, look)
         if values:
             self.writer.offer(values)
+
+    def _without_strangers(self, values: dict[int, bytes]) -> dict[int, bytes]:
+        """Leave out handles that are not ours: removed, changed meanwhile, or never given."""
+        ours = (values.keys() & self.items.keys()) - self._unsubscribed
+        return {handle: value for handle, value in values.items() if handle in ours}
 
     def _decided(self, values: dict[int, bytes], look: Collection[int]) -> dict[int, bytes]:
         through = {handle: value for handle, value in values.items() if handle not in look}
@@ -245,6 +255,7 @@ class Flow:
         return through
 
     def subscribing(self, handles: Collection[int]) -> None:
+        self._unsubscribed.difference_update(handles)
         self._first.update(handles)
         self._attention.update(handles)
 

@@ -1,0 +1,141 @@
+"""Plant servers of two makers as processes: asyncua's and node-opcua's, driven alike."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+FOREIGN = ROOT / "tests" / "foreign"
+NAMESPACE = "urn:test:plant"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def has_node() -> bool:
+    return shutil.which("node") is not None and (FOREIGN / "node_modules" / "node-opcua").is_dir()
+
+
+def node_id(name: str) -> str:
+    return f"nsu={NAMESPACE};s={name}"
+
+
+class Plant:
+    """``maker`` is ``asyncua`` or ``node``; the port stays the same over restarts."""
+
+    def __init__(self, maker: str = "asyncua", **options: Any) -> None:
+        self.maker = maker
+        self.port = int(options.pop("port", 0)) or free_port()
+        self.options = options
+        self.url = f"opc.tcp://127.0.0.1:{self.port}" + ("/plant/" if maker == "asyncua" else "")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+        self.start()
+
+    def start(self, *, within: float = 60.0) -> None:
+        arguments = ["--port", str(self.port)]
+        for name, value in self.options.items():
+            option = f"--{name.replace('_', '-')}"
+            arguments += [option] if value is True else [option, str(value)]
+        if self.maker == "asyncua":
+            command = [sys.executable, "-m", "tests.servers.plant", *arguments]
+        else:
+            command = ["node", str(FOREIGN / "server.js"), *arguments]
+        self._unread = b""
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert self._line(within)["ready"]
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def ask(self, cmd: str, *, within: float = 60.0, **params: Any) -> Any:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"cmd": cmd, **params}).encode() + b"\n")
+        self._process.stdin.flush()
+        answer = self._line(within)
+        assert answer["ok"], answer
+        return answer.get("result")
+
+    def set(self, name: str, value: Any, **more: Any) -> None:
+        self.ask("set", node=name, value=value, **more)
+
+    def set_many(self, values: dict[str, Any], **more: Any) -> None:
+        self.ask("set_many", values=values, **more)
+
+    def read(self, nodes: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+        return self.ask("read", **({} if nodes is None else {"nodes": list(nodes)}))
+
+    def value(self, name: str) -> Any:
+        return self.read([name])[name]["value"]
+
+    def values(self, nodes: Sequence[str] | None = None) -> dict[str, Any]:
+        return {name: shown["value"] for name, shown in self.read(nodes).items()}
+
+    def pause(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._process = None
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def _line(self, within: float) -> dict[str, Any]:
+        """The next answer; what the server logs to stdout besides is passed over."""
+        deadline = time.monotonic() + within
+        while True:
+            line = self._raw_line(deadline)
+            if line.startswith(b"{"):
+                answer: dict[str, Any] = json.loads(line)
+                return answer
+
+    def _raw_line(self, deadline: float) -> bytes:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, "the plant server did not answer in time"
+            part = os.read(descriptor, 1 << 20)
+            assert part, f"the plant server ended with status {self._process.wait()}"
+            self._unread += part
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
