@@ -68,7 +68,12 @@ class PipeHost:
         self.application_uri = application_uri
         self._load_wanted = load_wanted
         self._socket = CommandServer(
-            socket_path, {"status": self._answer_status, "items": self._answer_items}
+            socket_path,
+            {
+                "status": self._answer_status,
+                "items": self._answer_items,
+                "namespaces": self._answer_namespaces,
+            },
         )
         self._generation = -1
         self._started = time.monotonic()
@@ -220,6 +225,13 @@ class PipeHost:
             "lag_ms": round(self.lag_seconds * 1000, 1),
             "servers": {name: server_status(c) for name, c in self.connections.items()},
             "pipes": {name: pipe_status(runner) for name, runner in self.runners.items()},
+        }
+
+    async def _answer_namespaces(self, _params: dict[str, Any]) -> dict[str, list[str]]:
+        return {
+            name: list(connection.session.namespaces)
+            for name, connection in self.connections.items()
+            if connection.session is not None
         }
 
     async def _answer_items(self, params: dict[str, Any]) -> dict[str, Any]:

@@ -57,11 +57,11 @@ ROLE_STEPS: Final[Mapping[str, str]] = {
     "jobs": "mirrorsite.jobs:PulseStep",
 }
 
-#: The apps whose tasks a role runs.
+#: The modules whose tasks a role runs.
 ROLE_TASKS: Final[Mapping[str, Sequence[str]]] = {
     "supervisor": (),
-    "pipes": ("pipes",),
-    "jobs": ("redundancy", "diagnostics", "mirrorsite.accounts", "mirrorsite"),
+    "pipes": ("pipes.tasks",),
+    "jobs": ("redundancy.tasks", "pipes.housekeeping", "diagnostics.tasks"),
 }
 
 app.user_options["worker"].add(
@@ -91,8 +91,7 @@ def _take_role(options: Mapping[str, Any], **_: object) -> None:
     """Add the role's step and tasks, after the command line is read, before steps are built."""
     role = options["role"]
     app.steps["worker"].add(ROLE_STEPS[role])
-    if ROLE_TASKS[role]:  # an empty list would mean every app
-        app.autodiscover_tasks(list(ROLE_TASKS[role]), force=True)
+    app.conf.update(imports=ROLE_TASKS[role])
 
 
 @setup_logging.connect

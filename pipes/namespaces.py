@@ -1,0 +1,73 @@
+"""From namespace indices to namespace URIs, as soon as a server's namespace table is known.
+
+Indices move when a server restarts, URIs do not (Part 3, 8.2.2). What an engineer typed with an
+index is kept until some pipe host has read the server's table; then it is replaced, in a revision
+by ``system``, and later writes are replaced before they are saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from django.conf import settings
+
+from pipes import services
+from pipes.core.node_ids import NodeIdError, parse, to_uri_form
+from pipes.models import Item, Server
+from redundancy.command import CommandError, CommandUnavailable, call
+
+USER: Final = "system"
+REASON: Final = "namespace indices replaced by URIs"
+#: Indices 0 and 1 stay: index 1 is the server's own ApplicationUri (Part 5, 6.3.1).
+FIRST_MOVING_INDEX: Final = 2
+
+
+def learn_and_replace() -> int:
+    """Ask the hosts for namespace tables, and replace what they settle; returns how many items."""
+    _learn(_ask_hosts())
+    changes = _changes()
+    if changes:
+        services.change_items(changes, user=USER, reason=REASON)
+    return len(changes)
+
+
+def settled(text: str, namespaces: Sequence[str]) -> str:
+    """``text`` with its moving index replaced, if the table has it; else as it is."""
+    try:
+        namespace = parse(text).namespace
+        if not isinstance(namespace, int) or namespace < FIRST_MOVING_INDEX:
+            return text
+        return to_uri_form(text, namespaces)
+    except NodeIdError:
+        return text
+
+
+def _ask_hosts() -> dict[str, list[str]]:
+    tables: dict[str, list[str]] = {}
+    for index in range(1, settings.STATION.pipe_workers + 1):
+        try:
+            tables.update(call(settings.STATION.host_socket(index), "namespaces", timeout=1.0))
+        except (CommandError, CommandUnavailable):
+            continue
+    return tables
+
+
+def _learn(tables: Mapping[str, Sequence[str]]) -> None:
+    for server in Server.objects.filter(name__in=tables):
+        if server.namespaces != list(tables[server.name]):
+            Server.objects.filter(pk=server.pk).update(namespaces=list(tables[server.name]))
+
+
+def _changes() -> list[dict[str, Any]]:
+    rows = Item.objects.filter(source_node__contains="ns=") | Item.objects.filter(
+        target_node__contains="ns="
+    )
+    changes = []
+    for number, source, target, read, written in rows.values_list(
+        "id", "source_node", "target_node", "pipe__source__namespaces", "pipe__target__namespaces"
+    ).iterator():
+        wanted = {"source_node": settled(source, read), "target_node": settled(target, written)}
+        if wanted != {"source_node": source, "target_node": target}:
+            changes.append({"id": number, **wanted})
+    return changes
