@@ -135,15 +135,23 @@ function showConnection() {
   document.querySelector("[data-testid=connection-lost]").hidden = !lost;
 }
 
+function showStation(station) {
+  const text = station ? station.state : "not known";
+  const cell = document.querySelector("[data-station-state]");
+  if (cell.textContent !== text) cell.textContent = text;
+}
+
 async function turn() {
   const startedAt = Date.now();
   const answers = await Promise.all([
     ask("/api/v1/pipes?limit=50"), ask(`/api/v1/items?limit=${limit}`),
+    ask("/api/v1/station").catch(() => null),
   ]).catch(() => null); // the banner follows after three seconds without an answer
   if (answers) {
     answeredAt = Date.now();
     showPipes(answers[0]);
     showItems(answers[1]);
+    showStation(answers[2]);
   }
   setTimeout(turn, Math.max(EVERY_MS - (Date.now() - startedAt), 100));
 }
