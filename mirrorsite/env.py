@@ -8,6 +8,7 @@ the variable that holds it.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import re
@@ -43,6 +44,23 @@ FLAGS: Final[Mapping[str, str]] = {"--allow-chaos": "MIRRORSITE_CHAOS"}
 BOOTSTRAP_VARIABLES: Final = frozenset({"MIRRORSITE_NO_BOOTSTRAP", "MIRRORSITE_WHEELHOUSE"})
 
 
+#: Every setting of a station; each has its heading in ``docs/settings.md``.
+SETTINGS: Final = frozenset(
+    {
+        *OPTIONS.values(),
+        *FLAGS.values(),
+        "MIRRORSITE_TLS_CERT",
+        "MIRRORSITE_TLS_KEY",
+        "MIRRORSITE_INSECURE_HTTP",
+        "MIRRORSITE_DATABASE_URL",
+        "MIRRORSITE_REDIS_URL",
+        "MIRRORSITE_OPCUA_ANONYMOUS",
+        "MIRRORSITE_REBOOT_COMMAND",
+        "MIRRORSITE_FENCE_COMMAND",
+    }
+)
+
+
 class SettingError(ValueError):
     """A setting that cannot be used; the text names it and says what would be right."""
 
@@ -65,7 +83,6 @@ class StationSettings:
     peer: str
     initial_role: str
     pipe_workers: int
-    database_url: str
     redis_url: str
     chaos: bool
 
@@ -135,6 +152,10 @@ def read_station(environ: Mapping[str, str]) -> StationSettings:
         raise SettingError(
             f"MIRRORSITE_STATION is {name!r}; a station's name is 1 to 64 of A–Z a–z 0–9 _ . -"
         )
+    if values.get("database_url"):
+        raise SettingError(
+            "MIRRORSITE_DATABASE_URL is set, but this version keeps its data in SQLite; remove it"
+        )
     host, port = _address("MIRRORSITE_HTTP", values.get("http", "127.0.0.1:8000"))
     tls_cert = values.get("tls_cert", "")
     scheme = "https" if tls_cert else "http"
@@ -155,8 +176,7 @@ def read_station(environ: Mapping[str, str]) -> StationSettings:
         peer=values.get("peer", ""),
         initial_role=_role(values.get("initial_role", "active"), values.get("peer", "")),
         pipe_workers=_integer("MIRRORSITE_PIPE_WORKERS", values.get("pipe_workers", "2"), 1, 16),
-        database_url=values.get("database_url", ""),
-        redis_url=values.get("redis_url", ""),
+        redis_url=_redis_url(values.get("redis_url", "")),
         chaos=_flag("MIRRORSITE_CHAOS", values.get("chaos", "")),
     )
 
@@ -176,7 +196,17 @@ def _station_toml(path: Path) -> dict[str, str]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{path}: not valid TOML: {error}") from error
-    return {key: "1" if value is True else str(value) for key, value in document.items()}
+    known = {setting.removeprefix(PREFIX).lower() for setting in SETTINGS}
+    for key in document:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ", see docs/settings.md"
+            raise SettingError(f"{path}: {key} is no setting{hint}")
+    return {key: _toml_text(value) for key, value in document.items()}
+
+
+def _toml_text(value: object) -> str:
+    return ("1" if value else "0") if isinstance(value, bool) else str(value)
 
 
 def _address(variable: str, text: str) -> tuple[str, int]:
@@ -200,6 +230,15 @@ def _flag(variable: str, text: str) -> bool:
     if text.lower() not in {"", "0", "1", "true", "false"}:
         raise SettingError(f"{variable} is {text!r}; it takes 1 or 0")
     return text.lower() in {"1", "true"}
+
+
+def _redis_url(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    if text and (scheme not in {"redis", "rediss", "unix"} or not rest):
+        raise SettingError(
+            "MIRRORSITE_REDIS_URL takes redis://host:port/0, rediss://… or unix:///path"
+        )  # its value may hold a password
+    return text
 
 
 def _role(role: str, peer: str) -> str:

@@ -11,18 +11,14 @@ supervisor, jobs, web, Redis.
 from __future__ import annotations
 
 import asyncio
-import errno
-import fcntl
-import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 from mirrorsite import probes, redis
+from mirrorsite.admission import redis_owner
 from mirrorsite.console import Console
 from mirrorsite.env import ROOT, StationSettings
 from mirrorsite.jobs import pulse_file
@@ -30,76 +26,6 @@ from mirrorsite.processes import Backoff, Process, Program, stop_in_order
 
 #: Order of stopping; each stage is stopped as a whole before the next.
 STOP_ORDER: Final = ("pipes", "supervisor", "jobs", "web", "redis")
-
-
-class StartRefused(Exception):  # noqa: N818 - a refusal with its remedy, not a fault
-    """The station cannot start; the text names what is in the way and the remedy."""
-
-
-class FolderLock:
-    """One launcher per data folder, for as long as the process lives."""
-
-    def __init__(self, path: Path, name: str = "a station") -> None:
-        self._path = path
-        self._name = name
-        self._file: TextIO | None = None
-
-    def take(self) -> None:
-        """Hold the lock until the process ends.
-
-        Raises:
-            StartRefused: another launcher holds it.
-
-        """
-        file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = file.read().strip() or "unknown"
-            file.close()
-            raise StartRefused(
-                f"{self._name} already runs with the data folder {self._path.parent} "
-                f"(process {pid}); stop it first, or choose another folder"
-            ) from None
-        file.seek(0)
-        file.truncate()
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        self._file = file
-
-
-def is_free(host: str, port: int) -> bool:
-    try:
-        check_port(host, port, "")
-    except StartRefused:
-        return False
-    return True
-
-
-def check_port(host: str, port: int, option: str) -> None:
-    """Refuse to start with an address that something else listens on.
-
-    Raises:
-        StartRefused: it is taken, not of this machine, or not allowed.
-
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            probe.listen(1)
-        except socket.gaierror as error:
-            raise StartRefused(
-                f"{option} {host}:{port}: no such host ({error.strerror})"
-            ) from error
-        except OSError as error:
-            reason = {
-                errno.EADDRINUSE: "another program listens there; stop it or choose another port",
-                errno.EADDRNOTAVAIL: "this machine has no such address",
-                errno.EACCES: "this user may not listen there; choose a port above 1023",
-            }.get(error.errno or 0, error.strerror or str(error))
-            raise StartRefused(f"{option} {host}:{port}: {reason}") from error
 
 
 def programs(station: StationSettings) -> dict[str, list[Program]]:
@@ -194,6 +120,7 @@ class Launcher:
         self._stages: dict[str, list[Process]] = {}
         self._stop = asyncio.Event()
         self._started = time.monotonic()
+        self._keep: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Run the station until SIGINT or SIGTERM; then every process has ended."""
@@ -206,8 +133,10 @@ class Launcher:
                 starting.result()
                 await stopping
         finally:
-            starting.cancel()
-            await asyncio.gather(starting, return_exceptions=True)
+            ending = [task for task in (starting, self._keep) if task]
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
             self._say("stopping")
             await stop_in_order([self._stages.get(stage, []) for stage in STOP_ORDER])
             self._say("stopped")
@@ -234,6 +163,8 @@ class Launcher:
         if not wanted["redis"] and not self._station.redis_url:
             self._say(redis.NO_SERVER)
         self._launch("redis", wanted)
+        if self._station.redis_url:
+            self._keep = asyncio.create_task(self._keep_redis())
         migrated = await self._migrate_once()
         for stage in ("supervisor", "pipes", "web"):
             self._launch(stage, wanted)
@@ -259,6 +190,17 @@ class Launcher:
     async def _ready(self, stage: str) -> None:
         for process in self._stages[stage]:
             await process.ready.wait()
+
+    async def _keep_redis(self) -> None:
+        """Keep the mark on a Redis that was given to us; a lost one is said once."""
+        told = ""
+        while not self._stop.is_set():
+            await asyncio.sleep(redis.CLAIM_SECONDS / 3)
+            url, owner = self._station.redis_url, redis_owner(self._station)
+            other = await asyncio.to_thread(redis.claim, url, owner) or ""
+            if other and other != told:
+                self._say(f"the station {other} uses the same Redis: give each its own")
+            told = other
 
     async def _migrate_once(self) -> bool:
         try:

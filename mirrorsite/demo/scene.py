@@ -19,11 +19,11 @@ from typing import Final
 
 from mirrorsite.accounts.roles import Role
 from mirrorsite.accounts.services import find, set_user
+from mirrorsite.admission import StartRefused, is_free
 from mirrorsite.console import Console
 from mirrorsite.database import ensure_migrated
 from mirrorsite.demo import tags
 from mirrorsite.env import ROOT
-from mirrorsite.launcher import StartRefused, is_free
 from mirrorsite.processes import Process, Program, stop_in_order
 from pipes.services import apply_document
 

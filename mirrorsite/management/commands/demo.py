@@ -10,10 +10,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from mirrorsite.admission import FolderLock, StartRefused
 from mirrorsite.console import Console
 from mirrorsite.demo.scene import Choices, Scene, choose_ports
 from mirrorsite.env import make_folders
-from mirrorsite.launcher import FolderLock, StartRefused
 
 
 class Command(BaseCommand):

@@ -10,10 +10,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mirrorsite import checks
 from mirrorsite.accounts.setup import setup_line
+from mirrorsite.admission import FolderLock, StartRefused, check_port, claim_redis
 from mirrorsite.console import Console
 from mirrorsite.database import ensure_migrated
 from mirrorsite.env import FLAGS, OPTIONS
-from mirrorsite.launcher import FolderLock, Launcher, StartRefused, check_port
+from mirrorsite.launcher import Launcher
 
 _HELP = {
     "--name": "this station's name",
@@ -49,6 +50,7 @@ class Command(BaseCommand):
         try:
             lock.take()
             check_port(station.http_host, station.http_port, "--http")
+            claim_redis(station)
             asyncio.run(run(console))
         except StartRefused as refusal:
             raise CommandError(str(refusal)) from None
