@@ -28,7 +28,9 @@ from pipes.runner import PipeRunner
 from pipes.status import item_status, pipe_status, server_status
 from redundancy.board import Board, HostSlot
 from redundancy.command import CommandServer
+from redundancy.core.progress import HostState
 from redundancy.gate import WriteGate
+from redundancy.processes import start_time
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +93,8 @@ class PipeHost:
 
     async def run(self) -> None:
         """Serve until `stop`; then let go of everything in order."""
-        await self._socket.start()
+        self._take_slot()
+        serving = asyncio.create_task(self._socket.serve(), name="socket")
         beat = asyncio.create_task(self._beat(), name="beat")
         configuration = asyncio.create_task(self._follow_configuration(), name="configuration")
         claiming = asyncio.create_task(self._claim_pipes(), name="claiming")
@@ -107,11 +110,12 @@ class PipeHost:
             await asyncio.gather(configuration, claiming, return_exceptions=True)
             await self._let_go()
             beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
-            await self._socket.stop()
+            serving.cancel()
+            await asyncio.gather(beat, serving, return_exceptions=True)
 
     async def _let_go(self) -> None:
         """Drain: no new values, writes on their way end, sessions are closed, claims released."""
+        self._board.host(self.index).enter(HostState.DRAINING)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await asyncio.gather(*(runner.drain() for runner in self.runners.values()))
@@ -128,20 +132,40 @@ class PipeHost:
 
     async def _beat(self) -> None:
         loop = asyncio.get_running_loop()
-        slot: HostSlot = self._board.host(self.index)
         expected = loop.time()
         while True:
+            if self._board.reopen():  # the run folder was cleaned and the board laid anew
+                self._take_slot()
+            slot = self._board.host(self.index)
             slot.progress()
             now = loop.time()
             self.lag_seconds = max(0.0, now - expected)
             slot.lagged(int(self.lag_seconds * 1e9))
-            for runner in self.runners.values():
-                runner.tick(now)
+            for runner in list(self.runners.values()):
+                self._tick(runner, now)
             self._adopt_term(slot)
             if self._board.generation != self._generation:
                 self._wake.set()
             expected = loop.time() + BEAT
             await asyncio.sleep(BEAT)
+
+    def _tick(self, runner: PipeRunner, now: float) -> None:
+        """One pipe's fault is that pipe's: it is started again, the others do not notice."""
+        try:
+            runner.tick(now)
+        except Exception as error:
+            log.exception("pipe %s failed", runner.pipe.name)
+            name = runner.pipe.name
+            sentence = Reason.PIPE_FAULTED.sentence(pipe=name, why=error)
+            emit(EventKind.PIPE, Reason.PIPE_FAULTED.name, Severity.HIGH, name, sentence)
+            self.runners.pop(name).close()
+            self._claims.release(name)  # whoever is free takes it up
+
+    def _take_slot(self) -> None:
+        slot = self._board.host(self.index)
+        slot.occupy(os.getpid(), start_time(os.getpid()))
+        if self._generation >= 0:
+            slot.applied(self.wanted.revision, self._generation)
 
     def _adopt_term(self, slot: HostSlot) -> None:
         """Write in a new term only when no write of an older one is on its way."""

@@ -22,7 +22,6 @@ from pipes.last_good import load_wanted
 from pipes.pki import Pki
 from redundancy.board import Board
 from redundancy.loop_thread import LoopStopped, LoopThread
-from redundancy.processes import start_time
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,6 @@ class PipeHostStep(bootsteps.StartStopStep):
     async def _serve(self) -> None:
         station = settings.STATION
         board = Board.open_or_create(station.board_file)
-        board.host(self.index).occupy(os.getpid(), start_time(os.getpid()))
         host = PipeHost(
             index=self.index,
             workers=station.pipe_workers,
