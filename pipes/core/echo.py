@@ -86,7 +86,7 @@ class EchoGuard:
         self._ambiguous = False  # a value of `_earlier` was written again
         self._echoed = False  # the newest write has been seen
         self._contradicted = False  # another value came after the newest write began
-        self._overwritten = False  # a reverse change gave way to a forward write
+        self._overwritten = False  # a reverse change gave way to a forward write not done yet
         self._reading = False  # a read that `settle` asked for is out
         self._read_counts = False  # nothing has happened since that would make it old
         self._corrections = 0
@@ -186,6 +186,8 @@ class EchoGuard:
         self._in_flight = False
         if result is WriteResult.REFUSED:
             return self._refused(direction, now)
+        if self._echoed or result is WriteResult.WRITTEN:
+            self._overwritten = False
         if self._echoed:
             return self._settled_after(direction)
         if result is WriteResult.WRITTEN:

@@ -14,7 +14,7 @@ from pipes.core.transform import Transform, compile_transform
 from pipes.core.values import FLOAT_TYPES, INTEGER_RANGES, Variant, VariantType
 from tests.properties.values import PLAIN_SCALARS, PLAIN_VARIANTS, variants_of
 
-CALM = settings(max_examples=300, deadline=None, database=None)
+CALM = settings(max_examples=150, deadline=None, database=None)
 
 TARGETS: st.SearchStrategy[TargetType] = st.sampled_from(
     [*VariantType, *AbstractType],

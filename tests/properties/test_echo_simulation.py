@@ -242,7 +242,7 @@ class Run:
             self.simulation.execute()
 
 
-CALM = settings(max_examples=500, deadline=None, database=None)
+CALM = settings(max_examples=300, deadline=None, database=None)
 
 
 @CALM

@@ -268,6 +268,21 @@ def test_a_change_that_gave_way_to_a_refused_forward_write_is_taken_up() -> None
     assert guard.write_started(REVERSE, b"s9")
 
 
+@pytest.mark.parametrize("echo_first", [True, False])
+def test_a_change_that_was_overwritten_is_not_taken_up_later(echo_first: bool) -> None:
+    guard = equal_pair()
+    assert guard.forward_arrived(b"s1")
+    assert not guard.reverse_arrived(b"t9")
+    assert guard.write_started(FORWARD, b"t1")
+    if echo_first:
+        assert not guard.reverse_arrived(b"t1")
+    assert guard.write_done(FORWARD, WRITTEN, 0.0) is None
+    if not echo_first:
+        assert not guard.reverse_arrived(b"t1")
+    written_forward(guard, 2)
+    assert guard.write_done(FORWARD, REFUSED, 0.0) is None
+
+
 def test_a_change_that_gave_way_to_a_forward_value_that_cannot_be_written_is_taken_up() -> None:
     guard = equal_pair()
     assert guard.reverse_arrived(b"t9")
@@ -299,6 +314,12 @@ def test_a_write_without_an_answer_is_repeated() -> None:
     guard = written_forward(equal_pair())
     assert guard.write_done(FORWARD, UNKNOWN, 0.0) is FORWARD
     assert not guard.reverse_arrived(b"t0")  # a new subscription repeats what was there
+    assert guard.write_started(FORWARD, b"t1")
+
+
+def test_a_write_without_an_answer_is_repeated_though_nothing_speaks_against_it() -> None:
+    guard = written_forward(equal_pair())
+    assert guard.write_done(FORWARD, UNKNOWN, 0.0) is FORWARD
     assert guard.write_started(FORWARD, b"t1")
 
 
