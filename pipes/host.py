@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from pipes.claims import Claims
 from pipes.connections import ServerConnection
+from pipes.core.reasons import Reason
 from pipes.core.reconcile import PipeChange, changed_servers, pipe_change
 from pipes.core.sharing import may_claim
 from pipes.core.wanted import Pipe, Wanted
@@ -28,9 +29,11 @@ from pipes.runner import PipeRunner
 from pipes.status import item_status, pipe_status, server_status
 from redundancy.board import Board, HostSlot
 from redundancy.command import CommandServer
+from redundancy.core.events import EventKind, Severity
 from redundancy.core.progress import HostState
 from redundancy.gate import WriteGate
 from redundancy.processes import start_time
+from redundancy.signals import emit
 
 log = logging.getLogger(__name__)
 

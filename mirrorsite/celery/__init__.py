@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final
 
 import click
@@ -91,7 +92,8 @@ def _take_role(options: Mapping[str, Any], **_: object) -> None:
     """Add the role's step and tasks, after the command line is read, before steps are built."""
     role = options["role"]
     app.steps["worker"].add(ROLE_STEPS[role])
-    app.conf.update(imports=ROLE_TASKS[role])
+    for module in ROLE_TASKS[role]:
+        import_module(module)
 
 
 @setup_logging.connect
