@@ -170,9 +170,16 @@ class TestLaterSettings:
     @pytest.mark.parametrize("kind", [kind for kind in TRANSFORMS if kind != "none"])
     def test_every_transform_reads_back_as_itself(self, kind: str) -> None:
         samples: dict[str, Any] = {
-            "in_low": 0, "in_high": 10, "out_low": 0, "out_high": 100, "table": {"0": "Off", "1": 1.5},
-            "pattern": "%d", "from": "degC", "to": "K", "default": True,
-        }  # fmt: skip
+            "in_low": 0,
+            "in_high": 10,
+            "out_low": 0,
+            "out_high": 100,
+            "table": {"0": "Off", "1": 1.5},
+            "default": True,
+            "pattern": "%d",
+            "from": "degC",
+            "to": "K",
+        }
         own = {
             child.name: samples[child.name] for child in TRANSFORMS[kind] if child.name in samples
         }

@@ -39,7 +39,9 @@ def test_a_request_is_what_asyncua_would_send():
 
 def test_values_come_without_server_timestamp_and_in_order():
     stamped = ua.DataValue(
-        ua.Variant(1.5), SourceTimestamp=datetime(2026, 1, 1), ServerTimestamp=datetime(2026, 1, 2)
+        ua.Variant(1.5),
+        SourceTimestamp=datetime(2026, 1, 1, tzinfo=UTC),
+        ServerTimestamp=datetime(2026, 1, 2, tzinfo=UTC),
     )
     missing = ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown))
 

@@ -59,7 +59,9 @@ def test_a_change_of_the_pipe_itself_restarts_it(changes):
 
 
 def test_servers_that_differ_or_are_gone_are_named():
-    plc, dcs, skid = (Server(n, f"opc.tcp://127.0.0.1:{p}") for n, p in [("PLC", 1), ("DCS", 2), ("SKID", 3)])
+    plc, dcs, skid = (
+        Server(n, f"opc.tcp://127.0.0.1:{p}") for n, p in [("PLC", 1), ("DCS", 2), ("SKID", 3)]
+    )
     actual = {"PLC": plc, "DCS": dcs, "SKID": skid}
     wanted = {"PLC": plc, "DCS": replace(dcs, username="anna")}
 

@@ -8,7 +8,13 @@ from pipes.core.sharing import NEGLECT, START_GRACE, may_claim, preferred_worker
 
 
 def ask(place: int, **given: object) -> bool:
-    situation = {"me": 1, "workers": 2, "living": {1, 2}, "up_seconds": 60.0, "unclaimed_seconds": 0.0}
+    situation = {
+        "me": 1,
+        "workers": 2,
+        "living": {1, 2},
+        "up_seconds": 60.0,
+        "unclaimed_seconds": 0.0,
+    }
     return may_claim(place, **{**situation, **given})  # type: ignore[arg-type]
 
 
