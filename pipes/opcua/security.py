@@ -21,7 +21,6 @@ from pipes.core.wanted import Server
 from pipes.opcua.errors import ConnectFailed, FailureKind
 from pipes.pki import CertificateInfo, OwnCertificate, Pki, PkiError, describe
 
-POLICY_URI: Final = "http://opcfoundation.org/UA/SecurityPolicy#"
 LEAST_KEY_BITS: Final = 2048
 
 _POLICIES: Final[dict[SecurityPolicy, type[security_policies.SecurityPolicy]]] = {
@@ -76,10 +75,14 @@ SECURITY_REFUSED: Final = frozenset(
 
 
 def policy_uri(policy: SecurityPolicy) -> str:
-    return POLICY_URI + policy.value
+    return _POLICIES[policy].URI
 
 
 def policy_name(uri: str | None) -> str:
+    """The product's name of a policy; for those that it does not use the end of the URI."""
+    for policy, implementation in _POLICIES.items():
+        if uri == implementation.URI:
+            return policy.value
     return (uri or "").rpartition("#")[2] or "None"
 
 

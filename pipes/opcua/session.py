@@ -267,14 +267,18 @@ class Session:
 
     # --- the end ---
 
+    async def renew_channel(self) -> None:
+        """Get new keys for the secure channel now (Part 4, 5.5.2)."""
+        await self._connection.client.open_secure_channel(renew=True)
+        self._connection.transport.revolve_security_token()
+
     async def _renew(self) -> None:
         """Renew the channel at 75 % of its life (Part 4, 5.5.2.1)."""
-        client = self._connection.client
         while True:
-            await asyncio.sleep(client.secure_channel_timeout / 1000 * RENEW_AT)
+            lifetime = self._connection.client.secure_channel_timeout / 1000
+            await asyncio.sleep(lifetime * RENEW_AT)
             try:
-                await client.open_secure_channel(renew=True)
-                self._connection.transport.revolve_security_token()
+                await self.renew_channel()
             except Exception as error:  # noqa: BLE001  whatever it is, the channel will run out
                 self.calls.drop(f"the secure channel was not renewed: {error!r}")
                 return
