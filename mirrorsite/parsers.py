@@ -30,7 +30,6 @@ def read_json(raw: bytes) -> Any:
     """
     Raises:
         ParseError: ``raw`` is not JSON that the station takes; the text says where.
-
     """
     try:
         text = raw.decode("utf-8-sig")

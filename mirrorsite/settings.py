@@ -218,6 +218,7 @@ SUPERVISOR_TIMERS = (  # name, seconds, task, queue
     ("drain_spool", 1.0, "diagnostics.drain_spool", "jobs"),
     ("retain", 3600.0, "diagnostics.retain", "jobs"),
     ("settle_namespaces", 5.0, "pipes.settle_namespaces", "jobs"),
+    ("back_up", 3600.0, "pipes.back_up", "jobs"),
 )
 
 LOGGING_CONFIG = None  # mirrorsite.logs sets up structlog for every process

@@ -74,7 +74,6 @@ def of_server(server: str) -> dict[str, Any]:
 
     Raises:
         NotFound: none was met yet.
-
     """
     for entry in pki().rejected():
         if entry.server.casefold() == server.casefold():
@@ -90,7 +89,6 @@ def propose(server: str, thumbprint: str, *, by: str) -> dict[str, Any]:
 
     Raises:
         Invalid: it is not a certificate that was refused.
-
     """
     try:
         pki().propose(thumbprint, by)
@@ -106,7 +104,6 @@ def trust(server: str, thumbprint: str, *, by: str) -> dict[str, Any]:
 
     Raises:
         Invalid: no such certificate was met.
-
     """
     try:
         info = pki().trust(thumbprint)
@@ -124,7 +121,6 @@ def reject(server: str, thumbprint: str, *, by: str) -> dict[str, Any]:
 
     Raises:
         Invalid: no such certificate was met.
-
     """
     try:
         info = pki().distrust(thumbprint, server, DISTRUSTED)
@@ -141,7 +137,6 @@ def of_thumbprint(thumbprint: str) -> dict[str, Any]:
     """
     Raises:
         NotFound: no such certificate was met.
-
     """
     wanted = thumbprint.replace(":", "").replace(" ", "").upper()
     for entry in pki().rejected():

@@ -31,7 +31,6 @@ _TITLES: Final = {
     400: "Invalid request",
     404: "Not found",
     409: "Not possible now",
-    502: "The server refused",
     504: "No answer",
 }
 
@@ -42,7 +41,6 @@ def run(task: str, **arguments: Any) -> Any:
     Raises:
         Problem: 503 when Redis or the pipe workers are away, 504 when the OPC UA server did not
             answer, or the error that the task reports.
-
     """
     _ping()
     if not hosts_answer():
@@ -69,11 +67,20 @@ def run(task: str, **arguments: Any) -> Any:
 
 
 def _refused(error: dict[str, Any]) -> Problem:
-    status = int(error.get("status", 504))
+    status = _status_of(error)
     title = _TITLES.get(status, "Not available now")
     code, message = str(error.get("code", "no_answer")), str(error.get("message", ""))
     headers = {"Retry-After": "5"} if status == 503 else None
     return Problem(status, code, title, message, headers=headers)
+
+
+def _status_of(error: dict[str, Any]) -> int:
+    """A server that refuses is no fault of the station: the node is not there, or not now."""
+    status = int(error.get("status", 504))
+    if status != 502:
+        return status
+    message = str(error.get("message", ""))
+    return 404 if "BadNodeIdUnknown" in message or "BadNodeIdInvalid" in message else 409
 
 
 def _ping() -> None:

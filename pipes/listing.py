@@ -96,7 +96,6 @@ def select(request: Request, rows: QuerySet[AnyModel], listing: Listing) -> Quer
 
     Raises:
         Problem: 400 for a parameter that the list does not have or a value that it cannot read.
-
     """
     _refuse_unknown(request, listing.filters)
     for name, each in listing.filters.items():
@@ -120,7 +119,6 @@ def pick(
 
     Raises:
         Problem: as `select`.
-
     """
     _refuse_unknown(request, filters)
     found = list(bodies)

@@ -127,7 +127,6 @@ def if_match(request: Request) -> int | None:
 
     Raises:
         Problem: 412 for a text that cannot be a revision of this station.
-
     """
     text = request.headers.get("If-Match", "").strip()
     if text in {"", "*"}:

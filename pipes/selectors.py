@@ -35,7 +35,6 @@ def server(name: str) -> Found:
     """
     Raises:
         NotFound: there is no server of this name.
-
     """
     row = server_row(name)
     return Found(_server_body(row, live.ask_about_pipes()), row.revision)
@@ -60,7 +59,6 @@ def pipe(name: str) -> Found:
     """
     Raises:
         NotFound: there is no pipe of this name.
-
     """
     row = Pipe.objects.filter(name_key=name.casefold()).first()
     if row is None:
@@ -79,7 +77,6 @@ def item(number: int) -> Found:
     """
     Raises:
         NotFound: there is no item of this id.
-
     """
     row = item_row(number)
     return Found(_item_body(row, live.ask_about_items([number])), row.revision)

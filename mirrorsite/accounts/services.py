@@ -69,7 +69,6 @@ def create_user(name: str, role: str, password: str, *, by: str = "") -> User:
     Raises:
         AccountError: name, role or password cannot be used.
         AccountConflict: the name is in use.
-
     """
     with transaction.atomic():
         if find(name) is not None:
@@ -83,7 +82,6 @@ def set_user(name: str, role: str, password: str, *, by: str = "") -> User:
     Raises:
         AccountError: name, role or password cannot be used.
         AccountConflict: it is the last admin and the role is another one.
-
     """
     with transaction.atomic():
         user = find(name) or User(username=name)
@@ -107,7 +105,6 @@ def change_user(
 
     Raises:
         AccountError, AccountConflict: as `set_user`, and a name that is in use.
-
     """
     with transaction.atomic():
         user = people().get(pk=user.pk)
@@ -125,7 +122,6 @@ def remove_user(user: User, *, by: str = "") -> None:
 
     Raises:
         AccountConflict: it is the last admin.
-
     """
     with transaction.atomic():
         _keep_an_admin(user)
@@ -142,7 +138,6 @@ def create_token(name: str, role: str, days: int | None = None) -> str:
     Raises:
         AccountError: name, role or ``days`` (1 to 3650) cannot be used.
         AccountConflict: the account has another role.
-
     """
     return issue_token(name, role, days)[1]
 

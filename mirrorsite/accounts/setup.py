@@ -50,7 +50,6 @@ def redeem(code: str, username: str, password: str) -> User:
         SetupClosed: an account exists.
         AccountError: the code is wrong or has expired, or name or password cannot be used; the
             code stays valid.
-
     """
     if not setup_needed():
         raise SetupClosed
