@@ -29,6 +29,8 @@ from pipes.notices import revision_made
 from pipes.refusals import Invalid
 
 KEPT_BACKUPS: Final = 7
+#: Copies are made at most so often, however often the station is started.
+BACKUP_SECONDS: Final = 3000.0
 REASON: Final = "rebuilt from last-good file"
 USER: Final = "system"
 _COPIES: Final = "database-*.sqlite3"
@@ -68,6 +70,14 @@ def _stamp(at: datetime | None = None) -> str:
     return (at or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S%fZ")
 
 
+def back_up_if_due(at: datetime | None = None) -> Path | None:
+    """Copy the database unless a copy is younger than `BACKUP_SECONDS`; as `back_up`."""
+    now = at or datetime.now(UTC)
+    newest = max(folder().glob(_COPIES), default=None)
+    age = BACKUP_SECONDS if newest is None else now.timestamp() - newest.stat().st_mtime
+    return back_up(at) if not 0 <= age < BACKUP_SECONDS else None
+
+
 def ensure_database() -> str | None:
     """Make a database that is gone or damaged anew; a sentence says what was done.
 
@@ -88,7 +98,9 @@ def ensure_database() -> str | None:
     connection.close()
     done = [fault]
     copy = _sound_backup()
-    if path.exists() and (fault != EMPTY or copy is not None):
+    if fault == MISSING:
+        _move_aside(path)  # a journal that is left would be played into the new file
+    elif fault != EMPTY or copy is not None:
         done.append(f"moved it to {_move_aside(path)}")
     if copy is not None:
         _copy(copy, path)
@@ -116,8 +128,10 @@ def find_fault(path: Path) -> str | None:
         return f"was damaged ({error})"
     if found != "ok":
         return f"was damaged ({found})"
+    if newest > 0:
+        return None
     kept = _kept()
-    return EMPTY if newest == 0 and kept is not None and kept.revision > 0 else None
+    return EMPTY if kept is not None and kept.revision > 0 else None
 
 
 def _newest(probe: sqlite3.Connection) -> int:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from pipes import drafting, services, store, tables
+from pipes import drafting, services, store, tables, workbook
 from pipes.core import configuration as core
 from pipes.core.cells import COLUMNS, Cell, Column, row_cells
 from pipes.core.configuration import Configuration
@@ -79,7 +79,13 @@ def _items_of(raw: bytes, form: str, mode: str) -> Fill:
     if form == CSV:
         return _sheet_filler(tables.read_csv(raw, COLUMNS[Kind.ITEM]), mode)
     sheets = tables.read_xlsx(raw)
-    return _sheet_filler(sheets.get(ITEMS) or next(iter(sheets.values())), mode)
+    return _sheet_filler(sheets.get(ITEMS) or _first(sheets), mode)
+
+
+def _first(sheets: Mapping[str, Table]) -> Table:
+    if not sheets:
+        raise Invalid([FieldError("file", "has no sheet")])
+    return next(iter(sheets.values()))
 
 
 def _sheet_filler(table: Table, mode: str) -> Fill:
@@ -151,7 +157,7 @@ def template(form: str) -> bytes:
         return b"[]\n"
     if form == CSV:
         return tables.write_csv(list(COLUMNS[Kind.ITEM]), [], ",")
-    return tables.write_xlsx(
+    return workbook.write(
         {ITEMS: (list(COLUMNS[Kind.ITEM]), []), "help": (_HELP_HEADING, _help_rows())}
     )
 
@@ -176,7 +182,7 @@ def _write(form: str, rows: Iterable[Sequence[Cell]], separator: str) -> bytes:
     heading = list(COLUMNS[Kind.ITEM])
     if form == CSV:
         return tables.write_csv(heading, rows, separator)
-    return tables.write_xlsx({ITEMS: (heading, rows)})
+    return workbook.write({ITEMS: (heading, rows)})
 
 
 # The whole configuration
@@ -199,7 +205,7 @@ def export_configuration(form: str = JSON) -> bytes:
         listed = bodies if isinstance(bodies, list) else []
         rows = [row_cells(kind, body) for body in listed if isinstance(body, dict)]
         sheets[title] = (list(COLUMNS[kind]), rows)
-    return tables.write_xlsx({**sheets, "points": (("name",), [])})
+    return workbook.write({**sheets, "points": (("name",), [])})
 
 
 def configuration_filler(content: Content, form: str, mode: str | None = None) -> tuple[Fill, str]:
@@ -229,7 +235,7 @@ def _book_filler(sheets: Mapping[str, Table], mode: str) -> Fill:
     """Sheets by name; a book without any of them is a table of items."""
     parts = {kind: sheets[title] for title, kind in SHEETS.items() if title in sheets}
     if not parts:
-        return _sheet_filler(next(iter(sheets.values())), mode)
+        return _sheet_filler(_first(sheets), mode)
     if "points" in sheets and any(True for _ in tables.lines(sheets["points"])):
         raise Invalid([FieldError("points", "is not supported by this version; leave it empty")])
 

@@ -197,11 +197,21 @@ def _delete(cursor: Any, kind: Kind, changes: Sequence[Change]) -> None:
 def _free_names(cursor: Any, kind: Kind, changes: Sequence[Change]) -> None:
     """Two objects may exchange their names: first put both where no name can be."""
     renamed = [
-        (f"/{change.key}", change.key)
+        (_row_key(change), _row_key(change), change.key)
         for change in changes
-        if change.kind is kind and change.old and change.new and change.new["name"] != change.key
+        if change.kind is kind and _row_key(change) != change.key
     ]
-    cursor.executemany(f"UPDATE pipes_{kind} SET name_key = %s WHERE name = %s", renamed)  # noqa: S608
+    cursor.executemany(
+        f"UPDATE pipes_{kind} SET name = %s, name_key = %s WHERE name = %s",  # noqa: S608
+        renamed,
+    )
+
+
+def _row_key(change: Change) -> Any:
+    """By what the row of a changed object is found once names are free."""
+    if change.kind is Kind.ITEM or change.old is None or change.new is None:
+        return change.key
+    return change.key if change.new["name"] == change.key else f"/{change.key}"
 
 
 def _put(cursor: Any, kind: Kind, plan: Plan, texts: Mapping[Any, str], number: int) -> None:
@@ -214,7 +224,7 @@ def _put(cursor: Any, kind: Kind, plan: Plan, texts: Mapping[Any, str], number: 
         if change.kind is kind and change.new is not None:
             row = _row(kind, change.new, references)
             row += (texts[key_of(kind, change.new)], number)
-            (added if change.old is None else changed).append((*row, change.key))
+            (added if change.old is None else changed).append((*row, _row_key(change)))
     key = "id" if kind is Kind.ITEM else "name"
     names = (*columns, "body", "revision")
     if added:

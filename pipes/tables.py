@@ -1,31 +1,27 @@
 """Files of tables: CSV and XLSX to rows of cells and back. What the cells mean is not known here.
 
-Everything that comes in is limited before it is looked at (`MOST_BYTES`, the unpacked size of a
-spreadsheet, its ratio, no document types or entities in its XML), since a file is an upload of
-somebody who may not mean well, or a wrong file of somebody who does.
+Everything that comes in is limited (bytes, rows, the length of a line and of a cell; `workbook` has
+more): a file is an upload of somebody who may not mean well, or a wrong file of somebody who does.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, Any, Final
-from xml.parsers import expat
 
+from pipes import workbook
 from pipes.core.cells import Cell, csv_text
 from pipes.core.problems import FieldError
 from pipes.refusals import Invalid, TooLarge
+from pipes.workbook import MOST_ROWS
 
 MOST_BYTES: Final = 64 * 1024 * 1024
-MOST_UNPACKED_BYTES: Final = 200 * 1024 * 1024
-#: An honest sheet of 30,000 rows has 14; a zip bomb has thousands.
-HIGHEST_RATIO: Final = 100
-#: Below this an archive may be as dense as it likes (an empty sheet is mostly zeros).
-SMALL_UNPACKED_BYTES: Final = 1024 * 1024
-MOST_COLUMNS: Final = 256
+#: A line of text: a table of 40 columns with long notes has a few thousand characters.
+LONGEST_LINE: Final = 1024 * 1024
 LONGEST_CELL: Final = 131_072
 SEPARATORS: Final = (",", ";", "\t")
 
@@ -67,14 +63,26 @@ def read_csv(content: bytes, known: Iterable[str]) -> Table:
         message = "is not UTF-8 text; save the file as CSV UTF-8"
         raise Invalid([FieldError("file", message, row=line)]) from error
     separator = _sniff(text.partition("\n")[0], frozenset(known))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(_short_lines(text), delimiter=separator, strict=True)
     rows: list[Row] = []
     try:
         heading = next(reader, [])
-        rows.extend(enumerate(reader, 2))
+        rows.extend(enumerate(islice(reader, MOST_ROWS), 2))
+        has_more = next(reader, None) is not None
     except csv.Error as error:
         raise Invalid([_csv_error(str(error), len(rows), reader.line_num)]) from error
+    if has_more:
+        raise Invalid([FieldError("file", f"has more than {MOST_ROWS} rows; split it")])
     return Table([name.strip() for name in heading], rows, separator == ";")
+
+
+def _short_lines(text: str) -> Iterator[str]:
+    """The lines of ``text``; one of a million separators would become a million cells."""
+    for number, line in enumerate(io.StringIO(text, newline=""), 1):
+        if len(line) > LONGEST_LINE:
+            message = f"has a line of more than {LONGEST_LINE} characters"
+            raise Invalid([FieldError("file", message, row=number)])
+        yield line
 
 
 def _csv_error(text: str, read: int, line: int) -> FieldError:
@@ -102,117 +110,34 @@ def write_csv(heading: Sequence[str], rows: Iterable[Sequence[Cell]], separator:
 
 
 def read_xlsx(content: bytes) -> dict[str, Table]:
-    """The sheets of a spreadsheet by name.
+    """The sheets of a workbook by name.
 
     Raises:
         Invalid: it is no XLSX file, or one that must not be opened.
+        TooLarge: it unpacks to too much.
+
     """
-    _check_archive(content)
-    from openpyxl import load_workbook  # 0.25 s, which only an import has to pay
-
     try:
-        book = load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
-        return {sheet.title: _read_sheet(sheet) for sheet in book.worksheets}
-    except Exception as error:  # whatever a damaged file makes of the reader
-        message = f"is damaged or no XLSX file ({type(error).__name__})"
-        raise Invalid([FieldError("file", message)]) from error
+        sheets = workbook.read(content)
+    except workbook.TooDenseError as error:
+        raise TooLarge(f"the file {error}") from error
+    except workbook.WorkbookError as error:
+        raise Invalid([FieldError("file", str(error))]) from error
+    return {title: _table(rows) for title, rows in sheets.items()}
 
 
-def _read_sheet(sheet: Any) -> Table:
-    sheet.reset_dimensions()  # what the file says of its size need not be so
-    lines = sheet.iter_rows(values_only=True, max_col=MOST_COLUMNS)
-    heading = [_heading(cell) for cell in _stripped(next(lines, ()))]
-    rows = [
-        (row, [_cell(cell) for cell in line]) for row, line in enumerate(lines, 2) if any_cell(line)
-    ]
-    return Table(heading, rows)
+def _table(rows: list[workbook.Row]) -> Table:
+    if not rows or rows[0][0] != 1:
+        return Table([], rows)
+    heading = ["" if cell is None else str(cell).strip() for cell in rows[0][1]]
+    while heading and not heading[-1]:
+        heading.pop()
+    return Table(heading, rows[1:])
 
 
 def any_cell(line: Sequence[Any]) -> bool:
     """Whether a line has anything in it."""
     return any(cell is not None and cell != "" for cell in line)
-
-
-def _stripped(line: Sequence[Any]) -> Sequence[Any]:
-    end = len(line)
-    while end and line[end - 1] in (None, ""):
-        end -= 1
-    return line[:end]
-
-
-def _heading(cell: Any) -> str:
-    return "" if cell is None else str(cell).strip()
-
-
-def _cell(cell: Any) -> Cell:
-    """Spreadsheets also know truth and dates: these become the text that a person sees."""
-    if cell is None or isinstance(cell, str):
-        return cell
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    if isinstance(cell, int | float):
-        return cell
-    return str(cell)
-
-
-def _check_archive(content: bytes) -> None:
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
-    except (zipfile.BadZipFile, ValueError) as error:
-        message = "is no XLSX file; save it as an Excel workbook (.xlsx) without a password"
-        raise Invalid([FieldError("file", message)]) from error
-    with archive:
-        members = archive.infolist()
-        unpacked = sum(member.file_size for member in members)
-        packed = sum(member.compress_size for member in members)
-        if unpacked > MOST_UNPACKED_BYTES:
-            raise TooLarge(f"the file unpacks to more than {MOST_UNPACKED_BYTES // 2**20} MiB")
-        if unpacked > SMALL_UNPACKED_BYTES and unpacked > HIGHEST_RATIO * packed:
-            raise TooLarge(f"the file is packed more than {HIGHEST_RATIO} times; save it again")
-        for member in members:
-            if member.filename.endswith((".xml", ".rels")):
-                _check_xml(archive, member)
-
-
-class _PrologEnd(Exception):  # noqa: N818 - the regular way out of the parser
-    """The first element has begun: nothing may be declared any more."""
-
-
-def _check_xml(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Refuse document types, and with them entities, before any parser expands one."""
-
-    def refuse(*_: Any) -> None:
-        raise Invalid([FieldError("file", f"declares a document type in {member.filename}")])
-
-    def stop(*_: Any) -> None:
-        raise _PrologEnd
-
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = stop
-    try:
-        with archive.open(member) as file:
-            parser.ParseFile(file)
-    except _PrologEnd:
-        return
-    except (expat.ExpatError, zipfile.BadZipFile, OSError, RuntimeError, ValueError) as error:
-        raise Invalid([FieldError("file", f"is damaged in {member.filename}")]) from error
-
-
-def write_xlsx(sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Cell]]]]) -> bytes:
-    """A spreadsheet of the given sheets, each with a heading that stays in sight."""
-    from openpyxl import Workbook
-
-    book = Workbook(write_only=True)
-    for title, (heading, rows) in sheets.items():
-        sheet = book.create_sheet(title)
-        sheet.freeze_panes = "A2"
-        sheet.append(list(heading))
-        for row in rows:
-            sheet.append(row)
-    target = io.BytesIO()
-    book.save(target)
-    return target.getvalue()
 
 
 def lines(table: Table) -> Iterator[Row]:
