@@ -22,7 +22,6 @@ from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mirrorsite import overview
-from mirrorsite.accounts.authentication import begin_session
 from mirrorsite.accounts.models import User
 from mirrorsite.accounts.permissions import has_role
 from mirrorsite.accounts.services import AccountConflict, AccountError
@@ -163,7 +162,6 @@ def fault(request: HttpRequest) -> HttpResponse:
 
 def _begin(request: HttpRequest, user: User) -> None:
     login(request, user, backend="django.contrib.auth.backends.ModelBackend")
-    begin_session(request.session)
 
 
 def _to_the_door(request: HttpRequest) -> HttpResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,14 +16,10 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from mirrorsite.accounts import sessions
 from mirrorsite.accounts.models import Token, User
 from pipes.rest import Problem
 
-#: A session may command for half an hour after the last command and half a day after the login;
-#: after that it still shows the plant, and a command asks for the password again.
-IDLE_SECONDS: Final = 30 * 60
-ABSOLUTE_SECONDS: Final = 12 * 3600
-_SEEN_SECONDS: Final = 60
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -62,24 +57,14 @@ class CommandingSession(SessionAuthentication):
         return found
 
 
-def begin_session(session: SessionBase) -> None:
-    """Remember when the person signed in; called once at login."""
-    session["signed_in_at"] = session["commanded_at"] = int(time.time())
-
-
 def _may_still_command(session: SessionBase) -> None:
-    now = int(time.time())
-    signed_in_at = session.get("signed_in_at", 0)
-    commanded_at = session.get("commanded_at", 0)
-    if now - signed_in_at > ABSOLUTE_SECONDS or now - commanded_at > IDLE_SECONDS:
+    if not sessions.may_command(session):
         raise Problem(
             403,
             "sign_in_again",
             "Sign in again",
             "This session is too old for commands; it can still be used to look. Sign in again",
         )
-    if now - commanded_at >= _SEEN_SECONDS:
-        session["commanded_at"] = now
 
 
 def _note_use(token: Token) -> None:

@@ -9,6 +9,7 @@ from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.dispatch import receiver
 from django.http import HttpRequest
 
+from mirrorsite.accounts import sessions
 from mirrorsite.accounts.models import User
 from mirrorsite.accounts.services import AccountCode
 from redundancy.core.events import EventKind, Severity
@@ -19,6 +20,7 @@ _MOST_NAME: Final = 64
 
 @receiver(user_logged_in)
 def note_login(request: HttpRequest, user: User, **_: Any) -> None:
+    sessions.begin(request.session)
     address = _address(request)
     text = f"{user} signed in from {address}"
     emit(

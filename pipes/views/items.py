@@ -29,6 +29,7 @@ from pipes.models import Item
 from pipes.rest import body_object, flag, if_match, invalid, only_fields, reason, with_revision
 from pipes.views.common import (
     PipesView,
+    check_base,
     forbid,
     may,
     object_list,
@@ -117,6 +118,7 @@ class ItemsView(PipesView):
         if is_bulk or flag(request, "dry_run"):
             bodies = object_list(data if is_bulk else [body_object(request)], "items")
             return plan_answer(services.create_items(bodies, **_bulk(request)))
+        check_base(if_match(request))
         made = services.create_item(
             body_object(request), user=user_name(request), reason=reason(request)
         )

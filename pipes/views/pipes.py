@@ -16,6 +16,7 @@ from pipes.rest import body_object, flag, if_match, reason, with_revision
 from pipes.views.common import (
     PipesView,
     body_filters,
+    check_base,
     forbid,
     may,
     single_write_only,
@@ -39,6 +40,7 @@ class PipesListView(PipesView):
     @extend_schema(**schemas.written("Pipe", 201))
     def post(self, request: Request) -> Response:
         single_write_only(request)
+        check_base(if_match(request))
         made = services.create_pipe(
             body_object(request), user=user_name(request), reason=reason(request)
         )

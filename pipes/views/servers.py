@@ -20,6 +20,7 @@ from pipes.rest import body_object, if_match, invalid, number, only_fields, reas
 from pipes.views.common import (
     PipesView,
     body_filters,
+    check_base,
     forbid,
     may,
     single_write_only,
@@ -54,6 +55,7 @@ class ServersView(PipesView):
     @extend_schema(**schemas.written("Server", 201))
     def post(self, request: Request) -> Response:
         single_write_only(request)
+        check_base(if_match(request))
         made = services.create_server(
             body_object(request), user=user_name(request), reason=reason(request)
         )

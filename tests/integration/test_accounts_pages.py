@@ -13,8 +13,8 @@ from django.core.cache import cache
 from django.test import Client
 
 from mirrorsite.accounts import services, setup
-from mirrorsite.accounts.authentication import ABSOLUTE_SECONDS, IDLE_SECONDS
 from mirrorsite.accounts.models import User
+from mirrorsite.accounts.sessions import ABSOLUTE_SECONDS, IDLE_SECONDS
 from tests.integration.rest_client import person
 
 pytestmark = pytest.mark.django_db

@@ -155,6 +155,17 @@ class TestServers:
 
         assert answer.status_code == 200
 
+    def test_a_new_object_on_a_stale_revision_is_refused(self, engineer: Rest, plant: None) -> None:
+        engineer.patch("/servers/DCS", {"note": "x"})
+
+        answers = [
+            engineer.post("/servers", {**PLC, "name": "N"}, HTTP_IF_MATCH='"1"'),
+            engineer.post("/pipes", {**PIPE, "name": "N"}, HTTP_IF_MATCH='"1"'),
+            engineer.post("/items", mapping(9), HTTP_IF_MATCH='"1"'),
+        ]
+
+        assert [answer.status_code for answer in answers] == [412, 412, 412]
+
     def test_if_match_that_is_no_revision_is_stale(self, engineer: Rest, plant: None) -> None:
         answer = engineer.patch("/servers/PLC1", {"note": "x"}, HTTP_IF_MATCH='"abc"')
 
@@ -449,6 +460,13 @@ class TestConfiguration:
         assert dry.json()["revision"] is None
         assert real.json()["revision"] == 2
         assert real.headers["ETag"] == '"2"'
+
+    def test_a_document_may_be_larger_than_other_bodies(self, engineer: Rest) -> None:
+        answer = engineer.put("/configuration", {"format": "x" * (11 * 1024 * 1024)})
+
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["field"] == "format"
+        assert len(answer.content) < 10_000
 
     def test_merge_leaves_what_the_document_does_not_name(
         self, engineer: Rest, plant: None
