@@ -387,7 +387,7 @@ def _draft(
     state: store.State, fill: Callable[[Draft], None], rows: int, *, ids: bool = False
 ) -> Plan:
     with without_collection():
-        draft = Draft(state.configuration)
+        draft = Draft(state.configuration, state.namespaces)
         fill(draft)
         plan = draft.plan()
     return replace(plan, most_rows=max(0, rows), ids=plan.ids if ids else None)
@@ -487,6 +487,7 @@ def _put_revision(draft: Draft, number: int) -> None:
         Kind.SERVER: {name: name for name in draft.current.servers},
         Kind.PIPE: {name: name for name in draft.current.pipes},
     }
+    draft.namespaces = {}  # as it was, to the last letter
     former = _former(draft.current, number, names)
     for kind in (Kind.SERVER, Kind.PIPE):
         now = {then: name for name, then in names[kind].items()}

@@ -49,10 +49,11 @@ class MovedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A configuration and the encoded text of each of its objects."""
+    """A configuration, the encoded text of each of its objects, and known namespace tables."""
 
     configuration: Configuration
     texts: Texts
+    namespaces: Mapping[str, Sequence[str]]
 
     @property
     def document_text(self) -> str:
@@ -105,6 +106,7 @@ def read() -> State:
             Kind.PIPE: dict(Pipe.objects.order_by().values_list("name", "body")),
             Kind.ITEM: dict(_item_texts()),
         }
+        namespaces = dict(Server.objects.order_by().values_list("name", "namespaces"))
         if newest_number() == newest[0]:
             configuration = Configuration(
                 _decode(texts[Kind.SERVER]),
@@ -112,7 +114,7 @@ def read() -> State:
                 _decode(texts[Kind.ITEM]),
                 *newest,
             )
-            return State(configuration, texts)
+            return State(configuration, texts, {k: v for k, v in namespaces.items() if v})
     raise Busy("the configuration changes faster than it can be read; try again")
 
 

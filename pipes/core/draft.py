@@ -13,18 +13,24 @@ One wrong row makes the plan one that cannot be applied, but hides nothing about
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pipes.core.configuration import Configuration, Key, key_of
 from pipes.core.fields import Body, Kind, Patch, apply_patch, check_whole
+from pipes.core.node_ids import NodeIdError, to_uri_form
 from pipes.core.plan import Change, Plan, WrongRow
 from pipes.core.problems import FieldError
 from pipes.core.wanted import Json
 
 #: Ids that come from a file; the station itself counts on beyond.
 LARGEST_FILE_ID: Final = 2**31 - 1
+
+#: Which server of the pipe a node belongs to.
+SIDES: Final[Mapping[str, str]] = {"source_node": "source", "target_node": "target"}
+#: Index 1 is the server's own ApplicationUri (Part 5, 6.3.1): it stays.
+_MOVING_INDEX: Final = tuple(f"ns={digit}" for digit in "123456789")
 
 Identity = tuple[Json, Json, Json, Json]
 #: Which references a kind has: field, and the kind that it names.
@@ -55,11 +61,22 @@ def identity(body: Body) -> Identity:
     )
 
 
+def _uri_form(text: str, namespaces: Sequence[str]) -> str:
+    try:
+        return to_uri_form(text, namespaces)
+    except NodeIdError:
+        return text
+
+
 class Draft:
     """A configuration being changed. Row numbers may be None: a body that stands alone."""
 
-    def __init__(self, current: Configuration) -> None:
+    def __init__(
+        self, current: Configuration, namespaces: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self.current = current
+        #: The namespace tables of servers that are known; empty them to keep every index.
+        self.namespaces = dict(namespaces or {})
         self.secrets: dict[str, str] = {}
         self._present: dict[Kind, dict[str, str]] = {
             kind: {name.casefold(): name for name in current.of(kind)}
@@ -86,6 +103,7 @@ class Draft:
             self._identities = {identity(body): key for key, body in self.current.items.items()}
         if not self._identities:
             return None
+        patch = self._settled(patch, {})
         pipe = self.find_named(Kind.PIPE, patch.get("pipe"))
         return self._identities.get(
             (
@@ -95,6 +113,27 @@ class Draft:
                 patch.get("index_range") or "",
             )
         )
+
+    def _settled(self, patch: Patch, old: Body) -> Patch:
+        """The patch with namespace indices replaced by URIs, where the server's table is known."""
+        moving = [field for field in SIDES if str(patch.get(field) or "").startswith(_MOVING_INDEX)]
+        if not moving or not self.namespaces:
+            return patch
+        pipe = self._pipe_named(patch.get("pipe") or old.get("pipe"))
+        settled = dict(patch)
+        for field in moving:
+            server = self.find_named(Kind.SERVER, pipe.get(SIDES[field]))
+            settled[field] = _uri_form(str(patch[field]), self.namespaces.get(server or "", ()))
+        return settled
+
+    def _pipe_named(self, name: Json) -> Body:
+        """A pipe as this draft has it, or an empty body."""
+        folded = str(name).casefold()
+        for entry in self._entries[Kind.PIPE]:
+            if str(entry.body["name"]).casefold() == folded:
+                return entry.body
+        found = self.find_named(Kind.PIPE, name)
+        return {} if found is None else self.current.pipes[found]
 
     # Proposals
 
@@ -113,6 +152,8 @@ class Draft:
         An item's key may be one that nobody has: then the new item gets this id.
         """
         old = None if key is None else self.current.of(kind).get(key)
+        if kind is Kind.ITEM:
+            patch = self._settled(patch, old or {})
         body = apply_patch({} if fresh or old is None else old, patch)
         if kind is Kind.ITEM and key is not None:
             body["id"] = key

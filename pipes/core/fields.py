@@ -19,6 +19,7 @@ from pipes.core.checks import Check
 from pipes.core.nested import Child
 from pipes.core.problems import FieldError, WrongError
 from pipes.core.support import check_supported
+from pipes.core.transform import InvalidTransformError, compile_transform
 from pipes.core.wanted import Json
 
 Body = Mapping[str, Json]
@@ -221,7 +222,21 @@ def check_whole(kind: Kind, body: Body) -> list[FieldError]:
     errors = [FieldError(name, "is required") for name in REQUIRED[kind] if name not in body]
     if kind is Kind.SERVER:
         errors += _check_security(body)
+    elif (
+        kind is Kind.ITEM and "transform" in body and body.get("direction", "forward") != "forward"
+    ):
+        errors += _check_inverse(body)
     return errors
+
+
+def _check_inverse(body: Body) -> list[FieldError]:
+    """What moves in reverse needs a transform that can be turned round."""
+    spec, direction = body["transform"], choices.Direction(str(body["direction"]))
+    try:
+        compile_transform(spec if isinstance(spec, dict) else {}, direction)
+    except InvalidTransformError as error:
+        return [FieldError(error.field, error.message, spec)]
+    return []
 
 
 def _check_security(body: Body) -> list[FieldError]:

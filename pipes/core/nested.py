@@ -32,6 +32,9 @@ VALUE_TYPES: Final = (
     "Float",
     "Double",
     "String",
+    "DateTime",
+    "Guid",
+    "LocalizedText",
 )
 LONGEST_PATTERN: Final = 256
 LONGEST_TABLE: Final = 1000

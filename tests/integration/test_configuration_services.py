@@ -332,6 +332,32 @@ class TestRevisions:
         assert caught.value.code == "damaged"
 
 
+class TestNamespaces:
+    def test_an_import_with_indices_finds_the_items_kept_by_uri(self) -> None:
+        make_plant(1)
+        Server.objects.filter(name="A").update(namespaces=["", "", "", "urn:a"])
+        Server.objects.filter(name="B").update(namespaces=["", "", "urn:b"])
+        rows: list[drafting.RawRow] = [
+            (2, {"pipe": "P", "source_node": "ns=3;s=T1", "target_node": "ns=2;s=T1"})
+        ]
+        assert services.plan_items(rows).counts["same"] == 1
+
+    def test_restoring_keeps_the_letters_of_the_revision(self) -> None:
+        make_plant()
+        services.create_item({**nodes(1), "source_node": "ns=3;s=T1"}, user="u")
+        Server.objects.filter(name="A").update(namespaces=["", "", "", "urn:a"])
+        changed = services.change_item(1, {"source_node": "ns=3;s=T1"}, user="u")
+        assert changed.source_node == "nsu=urn:a;s=T1"
+        services.restore(2, user="u", reason="")
+        assert Item.objects.get().source_node == "ns=3;s=T1"
+
+    def test_another_endpoint_has_another_table(self) -> None:
+        make_plant()
+        Server.objects.update(namespaces=["", "", "urn:a"])
+        services.change_server("A", {"endpoint": "opc.tcp://127.0.0.1:1"}, user="u")
+        assert list(Server.objects.values_list("namespaces", flat=True)) == [[], ["", "", "urn:a"]]
+
+
 class TestNotices:
     def test_a_revision_is_an_event_and_pokes_the_supervisor(
         self, django_capture_on_commit_callbacks: Any, monkeypatch: Any

@@ -225,6 +225,35 @@ def test_items_are_found_by_pipe_nodes_and_index_range() -> None:
     assert Draft(Configuration()).find_item(nodes) is None
 
 
+NAMESPACES = {"A": ["http://opcfoundation.org/UA/", "urn:own", "urn:a"], "B": ["", "", "urn:b"]}
+
+
+def test_an_index_becomes_a_uri_when_the_servers_table_is_known() -> None:
+    known = Configuration(
+        START.servers, START.pipes, {1: item(1, "nsu=urn:a;s=x", target_node="nsu=urn:b;s=y")}
+    )
+    draft = Draft(known, NAMESPACES)
+    nodes = {"pipe": "p", "source_node": "ns=2;s=x", "target_node": "ns=2;s=y"}
+    assert draft.find_item(nodes) == 1
+    draft.propose(Kind.ITEM, 1, nodes, row=2, fresh=True)
+    draft.propose(Kind.PIPE, None, {"name": "Q", "source": "B", "target": "A"}, row=3)
+    draft.propose(Kind.ITEM, None, {**nodes, "pipe": "q", "target_node": "ns=1;s=y"}, row=4)
+    draft.propose(Kind.ITEM, None, {**nodes, "source_node": "ns=7;s=x"}, row=5)
+    plan = draft.plan()
+    assert plan.counts["same"] == 1
+    kept = [(change.new or {}).get("source_node") for change in plan.changes[1:]]
+    assert kept == ["nsu=urn:b;s=x", "ns=7;s=x"]
+    assert (plan.changes[1].new or {})["target_node"] == "ns=1;s=y"
+
+
+def test_a_patch_of_one_node_uses_the_items_pipe() -> None:
+    draft = Draft(START, NAMESPACES)
+    draft.propose(Kind.ITEM, 1, {"target_node": "ns=2;s=z"})
+    draft.propose(Kind.ITEM, None, {"pipe": "X", "source_node": "ns=2;s=z", "target_node": "i=1"})
+    plan = draft.plan()
+    assert plan.changes[0].fields() == {"target_node": {"old": "i=99", "new": "nsu=urn:b;s=z"}}
+
+
 def test_a_new_password_is_a_change_that_does_not_show_it() -> None:
     draft = Draft(START)
     draft.propose(Kind.SERVER, "A", {}, row=1)

@@ -14,9 +14,10 @@ from pipes.core.fields import (
     flatten,
     read_patch,
 )
-from pipes.core.nested import TRANSFORMS
+from pipes.core.nested import TRANSFORMS, VALUE_TYPES
 from pipes.core.problems import FieldError, WrongError
 from pipes.core.support import DEFAULT_ONLY, SUPPORTED
+from pipes.core.transform import compile_transform
 
 #: The contract's defaults (section 7).
 ITEM = {
@@ -239,6 +240,28 @@ def test_required_fields_are_asked_for_together() -> None:
 def test_security_settings_must_fit_together(server: dict[str, Any], field: str | None) -> None:
     errors = check_whole(Kind.SERVER, {"name": "A", "endpoint": "opc.tcp://h:1", **server})
     assert [error.field for error in errors] == ([field] if field else [])
+
+
+@pytest.mark.parametrize(
+    ("item", "field"),
+    [
+        (
+            {"direction": "both", "transform": {"kind": "linear", "gain": 0, "offset": 0}},
+            "transform",
+        ),
+        ({"direction": "both", "transform": {"kind": "linear", "gain": 2, "offset": 0}}, None),
+        ({"direction": "forward", "transform": {"kind": "linear", "gain": 0, "offset": 0}}, None),
+        ({"direction": "both"}, None),
+    ],
+)
+def test_what_moves_in_reverse_needs_an_inverse(item: dict[str, Any], field: str | None) -> None:
+    whole = {"pipe": "P", "source_node": "i=1", "target_node": "i=2", **item}
+    assert [error.field for error in check_whole(Kind.ITEM, whole)] == ([field] if field else [])
+
+
+@pytest.mark.parametrize("to_type", VALUE_TYPES)
+def test_every_type_that_may_be_chosen_can_be_made(to_type: str) -> None:
+    compile_transform({"kind": "convert", "to_type": to_type})
 
 
 def test_flattening_names_children_by_their_columns() -> None:
