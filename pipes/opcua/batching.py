@@ -29,6 +29,12 @@ TOO_LARGE: Final = frozenset(
     )
 )
 
+#: A server that fails over one item and lets all others of the call pay for it.
+STUMBLED: Final = frozenset(
+    code_of(name)
+    for name in ("BadInternalError", "BadUnexpectedError", "BadEncodingError", "BadDecodingError")
+)
+MOST_SPLITS: Final = 64
 TOO_LARGE_HERE: Final = code_of("BadRequestTooLarge")
 
 
@@ -61,8 +67,9 @@ async def in_batches(
 ) -> list[Result]:
     """The results of ``call`` for all items, in their order.
 
-    ``call`` raises ServiceFaultError when the server refuses a batch: too large ones are halved,
-    for other reasons each item of it gets ``refused(item, status)``.
+    ``call`` raises ServiceFaultError when the server refuses a batch. Too large ones are halved;
+    one over which the server stumbled is split to find the item; for other reasons each item of it
+    gets ``refused(item, status)``.
 
     Raises:
         ConnectionError, TimeoutError: as ``call`` does; the size is halved after a time-out.
@@ -90,6 +97,7 @@ class _Run(Generic[Item, Result]):
         self._refused = refused
         self._todo = [(0, len(items))] if items else []
         self._running: set[asyncio.Task[None]] = set()
+        self._splits = MOST_SPLITS
 
     async def all(self) -> None:
         while self._todo or self._running:
@@ -114,16 +122,21 @@ class _Run(Generic[Item, Result]):
             self._size.halve(len(batch))
             raise
         except RequestTooLarge:
-            self._too_large_or_refused(start, stop, TOO_LARGE_HERE)
+            self._failed(start, stop, TOO_LARGE_HERE)
         except ServiceFaultError as fault:
-            self._too_large_or_refused(start, stop, fault.status)
+            self._failed(start, stop, fault.status)
         else:
             self._size.took(len(batch), asyncio.get_running_loop().time() - began)
             self.results.update(zip(range(start, stop), answers, strict=True))
 
-    def _too_large_or_refused(self, start: int, stop: int, status: int) -> None:
+    def _failed(self, start: int, stop: int, status: int) -> None:
         if status in TOO_LARGE and self._size.halve(stop - start):
             self._todo.append((start, stop))
+            return
+        if status in STUMBLED and stop - start > 1 and self._splits:
+            self._splits -= 1
+            middle = (start + stop) // 2
+            self._todo += [(start, middle), (middle, stop)]
             return
         for index in range(start, stop):
             self.results[index] = self._refused(self._items[index], status)

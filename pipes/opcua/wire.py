@@ -42,6 +42,8 @@ _SMALLEST_REFERENCE: Final = 18
 #: Enough for a large start and small enough for one message of ordinary values.
 NOTIFICATIONS_PER_PUBLISH: Final = 5000
 LONGEST_LIFETIME_SECONDS: Final = 60.0
+#: Array elements of no fixed size in one ReadResponse.
+MOST_ELEMENTS: Final = 200_000
 
 
 def read_body(header: bytes, nodes: Sequence[tuple[bytes, int]]) -> bytes:
@@ -66,14 +68,25 @@ def read_response(body: bytes, expected: int) -> list[DataValue]:
         ServiceFaultError: the server refused the call as a whole.
         ScanError: damaged, or another number of results.
     """
-    decoder = Decoder(body, _after_header(body, _READ_RESPONSE))
+    at = _after_header(body, _READ_RESPONSE)
+    decoder = Decoder(body, at)
     try:
         count = decoder.int32()
         if count != expected:
             raise ScanError(f"The answer has {count} results for {expected} nodes")
+        _check_values(body, at + 4, count)
         return [decoder.data_value() for _ in range(count)]
     except DecodeError as error:
         raise ScanError(str(error)) from error
+
+
+def _check_values(body: bytes, at: int, count: int) -> None:
+    """Walk before decoding: a small message must not become millions of objects."""
+    with reading():
+        walker = Walker(body)
+        walker.elements_left = MOST_ELEMENTS
+        for _ in range(count):
+            at = walker.data_value(at, 0)
 
 
 def create_subscription_body(header: bytes, settings: SubscriptionSettings) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +76,19 @@ async def test_session_tells_what_the_server_is(server: ServerProcess, tmp_path:
         assert status.state == 0
         assert status.current_time > status.start_time > 0
         assert session.start_time == status.start_time
+
+
+async def test_a_socket_forgets_undelivered_writes_from_its_first_byte_on(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    async with session_on(server_of(server), tmp_path) as session:
+        transport = session.calls._protocol.transport
+        assert transport is not None
+        sock = transport.get_extra_info("socket")
+
+        linger = sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
+        assert struct.unpack("ii", linger) == (1, 0)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5000
 
 
 async def test_values_of_every_type_arrive_with_their_timestamps(
