@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import logging
 import os
 
 from django.apps import AppConfig
+
+log = logging.getLogger(__name__)
 
 
 class MirrorsiteConfig(AppConfig):
@@ -17,7 +20,8 @@ class MirrorsiteConfig(AppConfig):
         if process:  # set by the launcher; a command's log is its own stderr
             from django.conf import settings
 
-            from mirrorsite import logs
+            from mirrorsite import __version__, logs
 
             station = settings.STATION
             logs.configure(process, station=station.name, directory=station.data_dir / "logs")
+            log.info("%s of version %s runs as process %s", process, __version__, os.getpid())
