@@ -1,8 +1,9 @@
 """Runs every process of one station in the foreground: ``manage.py station``.
 
 Start: Redis, migrations, supervisor, pipe workers, web, jobs worker. Redis and a database that is
-locked or away hold nothing up: pipes run from the last-good file. ``READY`` is said once
-``/healthz``, the supervisor and every pipe host answer.
+locked or away hold nothing up: pipes run from the last-good file. A database that is lost or
+damaged is made anew, also while the station runs. ``READY`` is said once ``/healthz``, the
+supervisor and every pipe host answer.
 
 Stop: pipe workers first, so that they drain while the supervisor still grants the lease, then
 supervisor, jobs, web, Redis.
@@ -15,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from mirrorsite import probes, redis
 from mirrorsite.admission import redis_owner
@@ -26,6 +27,11 @@ from mirrorsite.processes import Backoff, Process, Program, stop_in_order
 
 #: Order of stopping; each stage is stopped as a whole before the next.
 STOP_ORDER: Final = ("pipes", "supervisor", "jobs", "web", "redis")
+
+DATABASE_SECONDS: Final = 5.0
+#: How often all of the database is read, and at most which share of the time that takes.
+THOROUGH_SECONDS: Final = 20.0
+THOROUGH_SHARE: Final = 0.01
 
 
 def programs(station: StationSettings) -> dict[str, list[Program]]:
@@ -103,6 +109,14 @@ def _environ(station: StationSettings, process: str) -> Mapping[str, str]:
     return environ
 
 
+class Database(Protocol):
+    """What the launcher asks of the station's database; both block."""
+
+    def make_usable(self) -> str | None: ...
+
+    def is_lost(self, *, thorough: bool) -> bool: ...
+
+
 class Launcher:
     """One station's processes, from start to stop."""
 
@@ -110,17 +124,17 @@ class Launcher:
         self,
         station: StationSettings,
         console: Console,
-        migrate: Callable[[], None],
+        database: Database,
         setup_line: Callable[[], str | None],
     ) -> None:
         self._station = station
         self._console = console
-        self._migrate = migrate
+        self._database = database
         self._setup_line = setup_line
         self._stages: dict[str, list[Process]] = {}
         self._stop = asyncio.Event()
         self._started = time.monotonic()
-        self._keep: asyncio.Task[None] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Run the station until SIGINT or SIGTERM; then every process has ended."""
@@ -133,7 +147,7 @@ class Launcher:
                 starting.result()
                 await stopping
         finally:
-            ending = [task for task in (starting, self._keep) if task]
+            ending = [starting, *self._keepers]
             for task in ending:
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)
@@ -164,12 +178,13 @@ class Launcher:
             self._say(redis.NO_SERVER)
         self._launch("redis", wanted)
         if self._station.redis_url:
-            self._keep = asyncio.create_task(self._keep_redis())
+            self._keepers.append(asyncio.create_task(self._keep_redis()))
         migrated = await self._migrate_once()
         for stage in ("supervisor", "pipes", "web"):
             self._launch(stage, wanted)
         if not migrated:
             await self._migrate_until_done()
+        self._keepers.append(asyncio.create_task(self._keep_database()))
         line = await asyncio.to_thread(self._setup_line)
         if line:
             self._console.say(line)
@@ -202,14 +217,30 @@ class Launcher:
                 self._say(f"the station {other} uses the same Redis: give each its own")
             told = other
 
+    async def _keep_database(self) -> None:
+        """Look whether the database is still there and whole, and make a lost one anew."""
+        due = time.monotonic() + THOROUGH_SECONDS
+        while True:
+            await asyncio.sleep(DATABASE_SECONDS)
+            began = time.monotonic()
+            thorough = began >= due
+            lost = await asyncio.to_thread(self._database.is_lost, thorough=thorough)
+            if thorough:
+                now = time.monotonic()
+                due = now + max(THOROUGH_SECONDS, (now - began) / THOROUGH_SHARE)
+            if lost:
+                await self._migrate_until_done()
+
     async def _migrate_once(self) -> bool:
         try:
-            await asyncio.to_thread(self._migrate)
+            done = await asyncio.to_thread(self._database.make_usable)
         except Exception as error:  # noqa: BLE001 - whatever the database says, pipes go on
             self._say(
                 f"the database is not usable now: {error}; pipes start from the last-good file"
             )
             return False
+        if done:
+            self._say(done)
         return True
 
     async def _migrate_until_done(self) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from mirrorsite import checks
+from mirrorsite import checks, database
 from mirrorsite.accounts.setup import setup_line
 from mirrorsite.admission import FolderLock, StartRefused, check_port, claim_redis
 from mirrorsite.console import Console
-from mirrorsite.database import ensure_migrated
 from mirrorsite.env import FLAGS, OPTIONS
 from mirrorsite.launcher import Launcher
 
@@ -59,4 +58,4 @@ class Command(BaseCommand):
 
 
 async def run(console: Console) -> None:
-    await Launcher(settings.STATION, console, ensure_migrated, setup_line).run()
+    await Launcher(settings.STATION, console, database, setup_line).run()
