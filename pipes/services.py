@@ -11,6 +11,7 @@ What the functions raise is in `pipes.refusals`: `Invalid`, `Stale`, `Conflict`,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
@@ -54,6 +55,9 @@ Raw = Mapping[str, Json]
 database = store.database
 without_collection = store.without_collection
 WRITE_ATTEMPTS: Final = 5
+#: A locked database is told within 6 s (contract, section 5), the time of planning included.
+ANSWER_SECONDS: Final = 5.5
+LEAST_PATIENCE_SECONDS: Final = 0.5
 #: How many of those that use an object a refusal names.
 NAMED_REFERENCES: Final = 5
 
@@ -357,6 +361,7 @@ def commit(
 
     A plan that changes nothing makes no revision (its ``revision`` stays None).
     """
+    deadline = time.monotonic() + ANSWER_SECONDS
     for _ in range(WRITE_ATTEMPTS):
         with database():
             state = store.read()
@@ -370,7 +375,8 @@ def commit(
             if not plan.changes:
                 return replace(plan, dry_run=False)
             try:
-                made = store.write(state, plan, user=user[:200], reason=reason.strip())
+                with store.patience(max(LEAST_PATIENCE_SECONDS, deadline - time.monotonic())):
+                    made = store.write(state, plan, user=user[:200], reason=reason.strip())
             except store.MovedError:
                 continue
         revision_made(made, user=user)

@@ -78,6 +78,25 @@ def database() -> Iterator[None]:
 
 
 @contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Wait for the database's lock no longer than ``seconds`` (SQLite; a server has its own)."""
+    usual = float(connection.settings_dict.get("OPTIONS", {}).get("timeout", 5))
+    if connection.vendor != "sqlite" or seconds >= usual:
+        yield
+        return
+    _wait_for_lock(seconds)
+    try:
+        yield
+    finally:
+        _wait_for_lock(usual)
+
+
+def _wait_for_lock(seconds: float) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+
+
+@contextmanager
 def without_collection() -> Iterator[None]:
     """Make a hundred thousand objects without looking for garbage among them again and again.
 

@@ -40,6 +40,20 @@ class TestWriters:
         assert Item.objects.get().note == ""
         assert services.change_item(1, {"note": "x"}, user="u").revision == 2
 
+    def test_a_long_plan_leaves_less_patience_for_the_lock(
+        self, station: Path, monkeypatch: Any
+    ) -> None:
+        make_plant(1)
+        monkeypatch.setattr(services, "ANSWER_SECONDS", 0)
+        with closing(sqlite3.connect(station / "db.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            started = time.monotonic()
+            with pytest.raises(services.Busy):
+                services.change_item(1, {"note": "x"}, user="u")
+            assert time.monotonic() - started < 4
+        with connection.cursor() as cursor:
+            assert cursor.execute("PRAGMA busy_timeout").fetchone() == (5000,)
+
     def test_writers_at_the_same_time_make_one_revision_each(self) -> None:
         make_plant(4)
         failures: list[BaseException] = []
