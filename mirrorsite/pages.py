@@ -26,7 +26,7 @@ from mirrorsite.accounts.models import User
 from mirrorsite.accounts.permissions import has_role
 from mirrorsite.accounts.services import AccountConflict, AccountError
 from mirrorsite.accounts.setup import SetupClosed, redeem, setup_needed
-from mirrorsite.accounts.views import SetupThrottle
+from mirrorsite.accounts.views import LoginThrottle, SetupThrottle
 from mirrorsite.rest import current_problem, is_api, problem_response
 from pipes.rest import Problem
 
@@ -66,6 +66,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     wanted = _local_path(request, request.POST.get("next") or request.GET.get("next") or "/")
     if request.method != "POST":
         return _login_form(request, wanted)
+    if not LoginThrottle().allow_request(request, None):  # type: ignore[arg-type] # reads META only
+        return _wait(request, 60, "Too many tries from this address. Try again in a minute")
     name = request.POST.get("username", "")
     user = authenticate(request, username=name, password=request.POST.get("password", ""))
     if not isinstance(user, User):
@@ -115,6 +117,10 @@ def locked_out(request: HttpRequest, *_: Any) -> HttpResponse:
     """What django-axes answers while an account is locked for an address."""
     seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
     text = f"Too many wrong passwords. Try again in {seconds // 60} minutes"
+    return _wait(request, seconds, text)
+
+
+def _wait(request: HttpRequest, seconds: int, text: str) -> HttpResponse:
     answer = _login_form(request, "/", text)
     answer.status_code = HTTPStatus.TOO_MANY_REQUESTS
     answer.headers["Retry-After"] = str(seconds)

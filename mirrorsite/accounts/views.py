@@ -56,6 +56,13 @@ class SetupThrottle(AnonRateThrottle):
     scope = "setup"
 
 
+class LoginThrottle(AnonRateThrottle):
+    """Many names tried from one address, each below its own limit: sixty tries a minute."""
+
+    rate = "60/min"
+    scope = "login"
+
+
 class SetupView(APIView):
     """The first admin of a station without any account."""
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from axes.models import AccessAttempt
 from django.core.cache import cache
-from django.test import Client
+from django.test import AsyncClient, Client
 
 from mirrorsite.accounts import services, setup
 from mirrorsite.accounts.models import User
@@ -122,6 +123,11 @@ class TestSignIn:
         assert int(answer["Retry-After"]) == 300
         assert visitor.get("/api/v1/users/me").status_code == 401
 
+    def test_many_names_from_one_address_have_a_limit_too(self, visitor: Client) -> None:
+        statuses = [sign_in(visitor, name=f"user{n}").status_code for n in range(61)]
+
+        assert statuses == [200] * 60 + [429]
+
     def test_a_shut_out_account_is_opened_by_the_command(self, visitor: Client) -> None:
         for _ in range(5):
             sign_in(visitor, password="x")
@@ -177,6 +183,21 @@ class TestSignIn:
         answer = sign_in(visitor, name='"><img src=x onerror=alert(1)>')
 
         assert "<img" not in answer.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_lock_holds_in_the_web_process_too() -> None:
+    """ASGI takes another way through the middleware."""
+    await sync_to_async(services.set_user)("anna", "viewer", PASSWORD)
+    visitor = AsyncClient()
+    form = {"username": "anna", "password": "x"}
+
+    tries = [(await visitor.post("/login/", form)).status_code for _ in range(5)]
+    answer = await visitor.post("/login/", {**form, "password": PASSWORD})
+
+    assert tries == [200, 200, 200, 200, 429]
+    assert answer.status_code == 429
+    assert answer["Retry-After"] == "300"
 
 
 class TestSessionCommands:
