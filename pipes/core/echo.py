@@ -98,8 +98,7 @@ class EchoGuard:
 
     def forward_arrived(self, value: bytes) -> bool:
         """The source reported ``value``: put it into the pending table?"""
-        is_news = self._seen.get(_FORWARD) != value
-        self._seen[_FORWARD] = value
+        is_news = self._noted(_FORWARD, value)
         if self._unsettled is _REVERSE:
             self._reported(value)
             return False
@@ -112,8 +111,7 @@ class EchoGuard:
 
     def reverse_arrived(self, value: bytes) -> bool:
         """The target reported ``value``: put it into the pending table?"""
-        is_news = self._seen.get(_REVERSE) != value
-        self._seen[_REVERSE] = value
+        is_news = self._noted(_REVERSE, value)
         if self._unsettled is _FORWARD:
             self._reported(value)
             return False
@@ -124,6 +122,18 @@ class EchoGuard:
             return False
         self._wanted = _REVERSE
         return True
+
+    def _noted(self, direction: Direction, value: bytes) -> bool:
+        """Note what was seen last; whether it is news. A fresh change ends an old dispute."""
+        is_news = self._seen.get(direction) != value
+        self._seen[direction] = value
+        if is_news and self._unsettled is None and self._wanted is None:
+            self._corrections = 0
+        return is_news
+
+    def has_seen(self, direction: Direction) -> bool:
+        """Whether a value that would go this way was reported."""
+        return direction in self._seen
 
     def again(self, direction: Direction) -> bool:
         """A refused write is to be tried once more: put the value last seen into the table?"""

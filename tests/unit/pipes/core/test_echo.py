@@ -373,3 +373,29 @@ def test_servers_that_alter_what_they_are_given_do_not_play_ping_pong() -> None:
     assert guard.write_done(FORWARD, WRITTEN, 0.0) is None
     assert not guard.reverse_arrived(b"t50")
     assert not guard.is_disputed
+
+
+def test_a_pair_whose_echoes_are_hidden_by_changes_is_never_left_disputed() -> None:
+    """However often both sides change at once, the change of the target is carried back."""
+    guard = equal_pair()
+    for number in range(1, 20):
+        source, target, changed = b"s%d" % number, b"t%d" % number, b"u%d" % number
+        assert guard.forward_arrived(source)
+        assert guard.write_started(FORWARD, target)
+        assert not guard.reverse_arrived(changed)  # it came after the write and hides its echo
+        assert guard.write_done(FORWARD, WRITTEN, 0.0) is None
+        assert guard.settle(9.0) is FORWARD
+        assert guard.checked(changed, 9.0) is REVERSE
+        assert guard.write_started(REVERSE, changed)
+        assert guard.write_done(REVERSE, WRITTEN, 9.0) is None
+        assert guard.settle(19.0) is REVERSE
+        assert guard.checked(changed, 19.0) is None
+        assert not guard.is_disputed
+
+
+def test_the_guard_knows_which_sides_it_has_heard_of() -> None:
+    guard = EchoGuard()
+    assert not guard.has_seen(FORWARD)
+    guard.forward_arrived(b"s1")
+    assert guard.has_seen(FORWARD)
+    assert not guard.has_seen(REVERSE)
