@@ -29,8 +29,8 @@ from redundancy.signals import emit
 log = logging.getLogger(__name__)
 
 #: Seconds of silence after which the server is asked, and after which the session is given up.
-ASK_AFTER: Final = 0.8
-DEAD_AFTER: Final = 1.5
+ASK_AFTER: Final = 0.6
+DEAD_AFTER: Final = 1.4
 WATCH_EVERY: Final = 0.2
 #: How often the server's clock is read, and how often it may show the same time, in seconds.
 CLOCK_EVERY: Final = 5.0
@@ -163,9 +163,7 @@ class ServerConnection:
         self.connects += 1
         self._enter(ServerState.CONNECTED, "")
         self._report(Reason.SERVER_CONNECTED, Severity.INFO)
-        for listener in list(self._listeners):
-            listener.connected(self)
-        why = await self._watch(session, self._lost)
+        why = await self._use(session, self._lost)
         self.session = None
         session.abort()
         self.last_error = why
@@ -173,6 +171,16 @@ class ServerConnection:
         self._report(Reason.SERVER_LOST, Severity.HIGH, why=why)
         for listener in list(self._listeners):
             listener.disconnected(self)
+
+    async def _use(self, session: Session, lost: asyncio.Future[str]) -> str:
+        """Hand the session to its users until it is lost; whatever they do, it ends once."""
+        try:
+            for listener in list(self._listeners):
+                listener.connected(self)
+            return await self._watch(session, lost)
+        except Exception as error:
+            log.exception("the session on %s failed unexpectedly", self.name)
+            return f"an internal error: {error!r}"
 
     def _failed(self, failure: ConnectFailed) -> None:
         state, reason = _STATES[failure.kind]

@@ -14,7 +14,7 @@ from typing import Final
 
 #: Seconds until an item in error may be written again: the first, and the longest after doubling.
 FIRST_RETRY: Final = 1.0
-LONGEST_RETRY: Final = 30.0
+LONGEST_RETRY: Final = 5.0
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from pipes.core.node_ids import NodeIdError
 from pipes.core.status_codes import code_of
 from pipes.core.values import is_bad
 from pipes.opcua.lane import MonitoredItemSpec, Subscription, SubscriptionSettings
-from pipes.opcua.session import Session
+from pipes.opcua.session import RequestFailed, Session
 
 log = logging.getLogger(__name__)
 
@@ -206,10 +206,19 @@ class Feed:
                 log.debug("feed %s: %s", self.name, error)
                 await asyncio.sleep(FIRST_RETRY)
                 self._wake.set()
+            except RequestFailed as refusal:
+                self._all_refused(refusal)
+                await asyncio.sleep(LONGEST_RETRY)
+                self._wake.set()
             except Exception:
                 log.exception("feed %s: subscribing failed; tried again", self.name)
                 await asyncio.sleep(LONGEST_RETRY)
                 self._wake.set()
+
+    def _all_refused(self, refusal: RequestFailed) -> None:
+        """The server makes no further subscription: every item that needs one says so."""
+        for handle in self.wanted.keys() - self._place.keys():
+            self.receiver.watch_refused(handle, refusal.status, str(refusal))
 
     async def _delete_lost(self) -> None:
         for stream in [stream for stream in self._streams if stream.is_lost]:

@@ -20,9 +20,10 @@ from pipes.connections import ServerConnection
 from pipes.core.binary import DecodeError, comparable
 from pipes.core.choices import Direction, InitialWrite, Timestamps
 from pipes.core.echo import EchoGuard, WriteResult
+from pipes.core.learning import Lesson, lesson_of
 from pipes.core.quality import Ability, writes_source_timestamp
 from pipes.core.retries import Retry, advise
-from pipes.core.status_codes import name_of
+from pipes.core.status_codes import code_of, name_of
 from pipes.core.transfer import (
     History,
     Hold,
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 
 HAS_STATUS: Final = 0x02
 HAS_SOURCE_TIMESTAMP: Final = 0x04
-FADE_SECONDS: Final = 60.0
+NODE_UNKNOWN: Final = code_of("BadNodeIdUnknown")
 
 Guards = MutableMapping[int, EchoGuard]
 
@@ -131,7 +132,6 @@ class Flow:
             self.writer.connected(connection, session)
             self.targets.connected()
             self.faults.reset_throttles()
-            self._attention.update(self.items)
             self._first.update(self.last)
         if connection is self.reading:
             self.feed.source_timestamps = self.pipe.timestamps is not Timestamps.NONE
@@ -149,6 +149,7 @@ class Flow:
         self.staleness.disconnected()
 
     def _writer_gone(self) -> None:
+        self._attention.update(self.items)  # nothing is due until its target is known again
         self.writer.disconnected()
         self.targets.disconnected()
 
@@ -162,7 +163,7 @@ class Flow:
         due = self.faults.due(now)
         due += [handle for handle, when in self._holds.items() if when <= now]
         if due:
-            self._offer_newest(due)
+            self._offer_newest(due, is_retry=True)
         self._learn_from_success()
         self._settle_echoes(now)
         self.writer.flush()
@@ -229,7 +230,6 @@ class Flow:
         if self._unsubscribed or not values.keys() <= self.items.keys():
             values = self._without_strangers(values)
         self.received += len(values)
-        self.last.update(values)
         look: Collection[int] = special & values.keys() if special else ()
         if self._attention:
             look = (values.keys() & self._attention) | (special & values.keys())
@@ -237,9 +237,23 @@ class Flow:
             doubtful = {handle for handle, value in values.items() if value[0] & HAS_STATUS}
             look = doubtful.union(look)
         if look:
+            self._remember_good(look)
+        self.last.update(values)
+        if look:
             values = self._decided(values, look)
         if values:
             self.writer.offer(values)
+
+    def _remember_good(self, handles: Collection[int]) -> None:
+        """What went straight through was not noted: it is the last value of its item."""
+        for handle in handles:
+            if handle in self._attention:
+                continue
+            value = self.last.get(handle)
+            if value is None or value[0] & HAS_STATUS:
+                value = self.writer.held.get(handle)
+            if value is not None:
+                self._histories[handle].last_good = value
 
     def _without_strangers(self, values: dict[int, bytes]) -> dict[int, bytes]:
         """Leave out handles that are not ours: removed, changed meanwhile, or never given."""
@@ -262,7 +276,7 @@ class Flow:
     def watch_refused(self, handle: int, status: int, message: str) -> None:
         if handle in self.items:
             why = message or f"{name_of(status)}: {advise(status).sentence}"
-            self._fault(handle, status, f"at {self.reading.name}: {why}", retries=True)
+            self._fault(handle, status, f"at {self.reading.name}: {why}", retries=False)
 
     def filter_refused(self, handle: int) -> None:
         deadband = absolute_deadband(self.items[handle])
@@ -277,12 +291,31 @@ class Flow:
     # -- one value ------------------------------------------------------------------------------
 
     def _arrived(self, handle: int, value: bytes) -> bytes | None:
-        """Decide about a value that came, or that is considered again; None writes nothing."""
+        """Decide about a value that came, or that is considered again; None writes nothing.
+
+        One value that cannot be dealt with is the fault of its item alone.
+        """
+        try:
+            guard = self._guards.get(handle) if handle in self.writer.watched else None
+            if guard is not None and not self._is_wanted(guard, value):
+                self._first.discard(handle)
+                return None
+            return self._decide(handle, value)
+        except DecodeError as error:
+            self._fault(handle, 0, f"the value cannot be decoded: {error}", retries=False)
+        except Exception as error:
+            log.exception("%s: item %s: the value could not be dealt with", self.name, handle)
+            self._fault(handle, 0, f"an internal error: {error!r}", retries=False)
+        return None
+
+    def _again(self, handle: int, value: bytes, *, is_retry: bool) -> bytes | None:
+        """As `_arrived`, for a value that came before; the target's side waits to be changed."""
         guard = self._guards.get(handle) if handle in self.writer.watched else None
-        if guard is not None and not self._is_wanted(guard, value):
-            self._first.discard(handle)
-            return None
-        return self._decide(handle, value)
+        if guard is None or not guard.has_seen(self.direction):
+            return self._arrived(handle, value)
+        if (is_retry or not self._is_reverse) and guard.again(self.direction):
+            return self._decide(handle, value)
+        return None
 
     def _is_wanted(self, guard: EchoGuard, value: bytes) -> bool:
         if self._is_reverse:
@@ -296,24 +329,32 @@ class Flow:
         if handle in self.faults.throttled:
             self.faults.owe(handle)
             return None
-        rule = self._rules[handle]
+        rule, history = self._rules[handle], self._histories[handle]
         target = Target(info.type, info.value_rank, self._ability(), self._same_namespaces())
-        decision = decide_transfer(value, rule, target, self._histories[handle], self._now())
+        decision = decide_transfer(value, rule, target, history, self._now())
         self._holds.pop(handle, None)
+        if history.not_good_since is not None:
+            self._attention.add(handle)  # until it is Good, each of its values is decided about
+        if isinstance(decision, Write):
+            self.held_back.pop(handle, None)
+            return self._unless_held(handle, value, decision.value, rule, target)
+        self._leave(handle, decision)
+        return None
+
+    def _leave(self, handle: int, decision: Hold | Reject | Skip) -> None:
+        """The target keeps what it has."""
         match decision:
-            case Write(written):
-                self.held_back.pop(handle, None)
-                return self._unless_held(handle, value, written, rule, target)
             case Hold(reason, again_seconds):
+                self._forget_rejection(handle)
                 self.held_back[handle] = reason.value
                 if again_seconds is not None:
                     self._holds[handle] = self._now() + again_seconds
             case Reject(sentence):
                 self._fault(handle, 0, sentence, retries=False)
             case Skip():
-                pass
+                self._forget_rejection(handle)
+                self.held_back.pop(handle, None)
         self._not_written(handle)
-        return None
 
     def _unless_held(
         self, handle: int, value: bytes, written: bytes, rule: Rule, target: Target
@@ -322,16 +363,26 @@ class Flow:
         is_first = handle in self._first
         self._first.discard(handle)
         watched = handle in self.writer.watched
-        if (
-            not watched
-            and handle not in self.faults.current
-            and passes_untouched(value, rule, target)
-        ):
+        if not watched and self._may_pass_unseen(handle, value, rule, target):
             self._attention.discard(handle)
         if is_first and not watched and self._is_held(handle, written):
             self.faults.clear((handle,))
             return None
         return written
+
+    def _may_pass_unseen(self, handle: int, value: bytes, rule: Rule, target: Target) -> bool:
+        """Whether the values that follow this one may go straight through."""
+        return (
+            handle not in self.faults.current
+            and self._histories[handle].not_good_since is None
+            and passes_untouched(value, rule, target)
+        )
+
+    def _forget_rejection(self, handle: int) -> None:
+        """The item was in error for a value that could not be written; this one need not be."""
+        fault = self.faults.current.get(handle)
+        if fault is not None and not fault.retries and not fault.status:
+            self.faults.clear((handle,))
 
     def _is_held(self, handle: int, written: bytes) -> bool:
         policy = self.pipe.initial_write
@@ -362,12 +413,12 @@ class Flow:
             and reader.namespaces[2:] == writer.namespaces[2:]
         )
 
-    def _offer_newest(self, handles: Iterable[int]) -> None:
-        """Decide anew about the newest value of each handle."""
+    def _offer_newest(self, handles: Iterable[int], *, is_retry: bool = False) -> None:
+        """Decide anew about the newest value of each handle; it has not been reported anew."""
         values: dict[int, bytes] = {}
         for handle in handles:
             newest = self.last.get(handle)
-            decided = None if newest is None else self._arrived(handle, newest)
+            decided = None if newest is None else self._again(handle, newest, is_retry=is_retry)
             if decided is not None:
                 values[handle] = decided
         if values:
@@ -385,6 +436,7 @@ class Flow:
     def targets_ready(self, handles: Collection[int]) -> None:
         self.writer.keep_timestamps = writes_source_timestamp(self.pipe.timestamps, self._ability())
         for handle in handles:
+            self._histories[handle].passed = None
             present = self.targets.infos[handle].value
             if present is not None:
                 self.writer.held[handle] = present
@@ -393,7 +445,7 @@ class Flow:
 
     def target_unusable(self, handle: int, status: int, message: str) -> None:
         why = message or f"{name_of(status)}: {advise(status).sentence}"
-        self._fault(handle, status, f"at {self.writing.name}: {why}", retries=True)
+        self._fault(handle, status, f"at {self.writing.name}: {why}", retries=False)
 
     def may_send(self, handle: int, value: bytes) -> bool:
         """The last question about a watched handle before its value goes into a request."""
@@ -419,35 +471,49 @@ class Flow:
 
     def write_refused(self, handle: int, value: bytes, status: int) -> None:
         """Do what the table advises for this status."""
+        if handle not in self.items:
+            return  # taken out of the configuration meanwhile
         advice = advise(status)
         why = f"at {self.writing.name}: {name_of(status)}: {advice.sentence}"
+        self._histories[handle].passed = None  # the target has not got it
         if advice.retry is Retry.RETRY_NOW_WITHOUT and self._learn_refusal(handle, value):
             self._offer_newest((handle,))
         elif advice.retry is Retry.CONVERT_AGAIN and not self._rules[handle].watches_type:
             self._rules[handle] = self._rules[handle].watching_type()
-            self._attention.add(handle)
-            self._offer_newest((handle,))
+            self._read_target_again(handle)
         else:
             self._fault(handle, status, why, retries=advice.retry is Retry.RETRY_LATER)
+            if self.writer.pending.withdraw(handle):
+                self.faults.owe(handle)  # newer values have to wait as well
+            if status == NODE_UNKNOWN:
+                self._read_target_again(handle)
+
+    def _read_target_again(self, handle: int) -> None:
+        """The node is not what it was, or is away: the newest value follows when it is known."""
+        self._attention.add(handle)
+        self.writer.pending.forget((handle,))
+        self.targets.again(handle)
 
     def _learn_refusal(self, handle: int, value: bytes) -> bool:
         """Find out what the server did not take; False if there is nothing left to leave out."""
-        has_status = bool(value[0] & HAS_STATUS)
-        has_timestamp = bool(value[0] & HAS_SOURCE_TIMESTAMP)
-        takes_timestamps = self.writing.writes_timestamps
-        if has_timestamp and self.pipe.timestamps is Timestamps.AUTO:
-            if takes_timestamps is None:
+        lesson = lesson_of(
+            self._ability(),
+            has_timestamp=bool(value[0] & HAS_SOURCE_TIMESTAMP),
+            has_status=bool(value[0] & HAS_STATUS),
+            insists_on_timestamp=self.pipe.timestamps is not Timestamps.AUTO,
+        )
+        match lesson:
+            case Lesson.NO_TIMESTAMPS:
                 self.writing.learn(writes_timestamps=False)
-            elif not has_status:
-                self.writer.bare.add(handle)
-            else:
+            case Lesson.NO_STATUS:
                 self.writing.learn(writes_status=False)
-            self.writer.keep_timestamps = self.writing.writes_timestamps is not False
-            return True
-        if has_status and self.writing.writes_status is not False:
-            self.writing.learn(writes_status=False)
-            return True
-        return False
+                self.writer.bare.discard(handle)  # it was not its timestamp
+            case Lesson.BARE_NODE:
+                self.writer.bare.add(handle)
+            case Lesson.AGAIN | Lesson.NOTHING:
+                pass
+        self.writer.keep_timestamps = writes_source_timestamp(self.pipe.timestamps, self._ability())
+        return lesson is not Lesson.NOTHING
 
     def _learn_from_success(self) -> None:
         sample = self.writer.sample

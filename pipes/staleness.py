@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pipes.core.binary import comparable
+from pipes.core.binary import DecodeError, comparable
 from pipes.core.choices import Trigger
 from pipes.feed import Feed
 from pipes.opcua.reading import read_values
@@ -79,7 +79,7 @@ class Staleness:
             newest = before[handle]
             if newest is None or self._last.get(handle) is not newest:
                 continue
-            if comparable(value) != comparable(newest):
+            if _differ(value, newest):
                 self._suspects.setdefault(handle, (newest, now))
 
     def _next_handles(self) -> list[int]:
@@ -99,3 +99,11 @@ class Staleness:
             and item.trigger is not Trigger.STATUS
             and not item.index_range
         )
+
+
+def _differ(value: bytes, newest: bytes) -> bool:
+    """Whether a read value is another than the notified one; one that is damaged tells nothing."""
+    try:
+        return comparable(value) != comparable(newest)
+    except DecodeError:
+        return False

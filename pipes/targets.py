@@ -57,6 +57,12 @@ class Targets:
             for known in (self._nodes, self._missing, self.prefixes, self.infos):
                 known.pop(handle, None)
 
+    def again(self, handle: int) -> None:
+        """Read the node anew before it is written again: it is not what it was."""
+        self.prefixes.pop(handle, None)
+        if handle in self._nodes:
+            self._missing.setdefault(handle, (0.0, 0))
+
     def connected(self) -> None:
         self.disconnected()
         self._missing = dict.fromkeys(self._nodes, (0.0, 0))

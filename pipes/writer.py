@@ -33,6 +33,7 @@ from pipes.opcua.session import Session
 LARGEST_BATCH: Final = 5_000
 SAMPLES_PER_BATCH: Final = 8
 SERVICE_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 4.0
 TICKS_PER_MS: Final = 10_000
 
 
@@ -74,6 +75,7 @@ class Writer:
         self.latency = Latency()
         self.keep_timestamps = True
         self.bare: set[int] = set()  # handles whose node alone takes no source timestamp
+        self.pause = 0.0  # seconds between two tries while the server refuses whole requests
         self._codec = codec
         self._owner = owner
         self._prefixes = prefixes
@@ -90,13 +92,17 @@ class Writer:
         self._connection = connection
         self._lane = session.lane(self._codec)
         self._limit = min(LARGEST_BATCH, session.limits.write or LARGEST_BATCH)
-        self._paused_until = 0.0
+        self._paused_until = self.pause = 0.0
         self.window = Window()
         self.held.clear()
 
     def disconnected(self) -> None:
+        """What was due is decided anew in the next session, with what its nodes are then."""
         self._lane = None
         self._connection = None
+        self.pending.clear()
+        self.window = Window()  # the session is aborted: its writes cannot land any more
+        self._answered_one.set()
 
     async def idle(self) -> None:
         """Return when no write is on its way."""
@@ -153,7 +159,7 @@ class Writer:
 
     def _send(self, lane: Lane, batch: dict[int, bytes], now: float) -> bool:
         wire = batch if self.keep_timestamps and not self.bare else self._without_timestamps(batch)
-        done = partial(self._answered, wire, now)
+        done = partial(self._answered, lane, wire, now)
         try:
             sent = lane.write(self._prefixes, wire, self._may_write, done)
         except ConnectionError:
@@ -178,8 +184,13 @@ class Writer:
 
     # -- answers --------------------------------------------------------------------------------
 
-    def _answered(self, batch: dict[int, bytes], sent_at: float, outcome: WriteOutcome) -> None:
+    def _answered(
+        self, lane: Lane, batch: dict[int, bytes], sent_at: float, outcome: WriteOutcome
+    ) -> None:
         self._answered_one.set()
+        if lane is not self._lane:
+            self._answered_too_late(batch)
+            return
         if outcome.failure:
             self._unanswered(batch, outcome.failure)
             return
@@ -192,8 +203,15 @@ class Writer:
             self._some_refused(batch, outcome.results)
         self.flush()
 
+    def _answered_too_late(self, batch: dict[int, bytes]) -> None:
+        """An answer of a session that is over says nothing about the present one."""
+        self.unknown += len(batch)
+        self.pending.done(batch)
+        self.flush()
+
     def _written(self, batch: dict[int, bytes]) -> None:
         wall_ns = time.time_ns()
+        self.pause = 0.0
         self.pending.done(batch)
         self.held.update(batch)
         self.counts.update(batch.keys())
@@ -202,6 +220,7 @@ class Writer:
         self.sample = next(iter(batch.values()), b"")
         self._measure(batch, wall_ns)
         if self.in_error and (well := batch.keys() & self.in_error):
+            self.in_error -= well
             self._owner.recovered(well)
         if self.watched:
             for handle in batch.keys() & self.watched:
@@ -230,14 +249,17 @@ class Writer:
         if retry is Retry.SPLIT_BATCH and len(batch) > 1:
             self._limit = max(1, len(batch) // 2)
             self._take_back(batch)
-        elif len(batch) == 1 and retry is not Retry.RECONNECT:
-            ((handle, value),) = batch.items()
-            self._refused(handle, value, status)
-        else:
+        elif retry is Retry.RECONNECT:
             self._take_back(batch)
-            self._paused_until = self._now() + SERVICE_PAUSE
-            if retry is Retry.RECONNECT and self._connection is not None:
+            if self._connection is not None:
                 self._connection.give_up_session(f"a write was answered {name_of(status)}")
+        elif retry is Retry.RETRY_LATER and len(batch) > 1:
+            self._take_back(batch)
+            self.pause = min(LONGEST_PAUSE, max(SERVICE_PAUSE, 2 * self.pause))
+            self._paused_until = self._now() + self.pause
+        else:
+            for handle, value in batch.items():
+                self._refused(handle, value, status)
 
     def _refused(self, handle: int, value: bytes, status: int) -> None:
         self.pending.done({handle: value})

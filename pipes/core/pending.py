@@ -108,6 +108,17 @@ class Pending:
             else:
                 self.refused += 1
 
+    def clear(self) -> None:
+        """Drop all values, as `forget` does: what is due is decided anew."""
+        self._ready.clear()
+        self._waiting.clear()
+        self._forgotten.update(self._busy)
+
+    def withdraw(self, handle: int) -> bool:
+        """Take back the value that waits under ``handle``; False if there is none."""
+        place = self._ready if handle in self._ready else self._waiting
+        return place.pop(handle, None) is not None
+
     def forget(self, handles: Iterable[int]) -> None:
         """Drop the values of items that are no longer wanted.
 

@@ -198,6 +198,7 @@ def _decide(value: bytes, rule: Rule, target: Target, history: History, now: flo
         return Hold(verdict.reason, verdict.again_seconds)
     if isinstance(verdict, WriteLastWithStatus):
         history.is_reported = True
+        history.passed = None  # the target has it as not Good: its return is a change
         return Write(replace_status(history.last_good or value, verdict.status))
     if rule.deadband > 0 and not _is_change(value, rule, history):
         return Skip(SkipReason.DEADBAND)

@@ -177,6 +177,34 @@ HANDLES = st.integers(0, 8)
 LIMIT = 9
 
 
+class TestTakingBack:
+    def test_a_value_that_waits_can_be_taken_back(self) -> None:
+        pending = Pending(10)
+        pending.put({1: OLD, 2: OLD})
+        pending.take(1)
+        pending.put({1: NEW})
+
+        assert pending.withdraw(1)
+        assert pending.withdraw(2)
+        assert not pending.withdraw(3)
+        pending.done([1])
+        assert pending.take(ALL) == {}
+
+    def test_nothing_of_a_lost_session_is_written_in_the_next(self) -> None:
+        pending = Pending(10)
+        pending.put({1: OLD, 2: OLD})
+        flying = pending.take(1)
+        pending.put({1: NEW})
+
+        pending.clear()
+
+        assert len(pending) == 0
+        pending.put({1: NEWER})
+        assert pending.take(ALL) == {}, "the write on its way is not answered yet"
+        pending.retry(flying)
+        assert pending.take(ALL) == {1: NEWER}
+
+
 class PendingMachine(RuleBasedStateMachine):
     """Each item is written in order, one at a time, and its last value in the end."""
 

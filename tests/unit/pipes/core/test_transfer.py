@@ -208,3 +208,13 @@ def test_a_damaged_history_does_not_stop_a_good_value():
     assert decide(encode_data_value(DataValue(None, BAD)), history=history) == Hold(
         HoldReason.NO_VALUE, None
     )
+
+
+def test_a_good_value_within_the_deadband_ends_a_bad_status_that_was_written():
+    history = History()
+    strict = rule(pipe=replace(PIPE, quality=Quality.HOLD, hold_seconds=1.0)).with_own_deadband(9.0)
+    assert isinstance(decide(value(50.0), strict, history=history), Write)
+    assert isinstance(decide(value(50.0, status=BAD), strict, history=history, now=1.0), Hold)
+    assert written(decide(value(50.0, status=BAD), strict, history=history, now=3.0)).status == BAD
+
+    assert written(decide(value(51.0), strict, history=history, now=4.0)).status == 0
