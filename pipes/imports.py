@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from pipes import drafting, services, store, tables, workbook
+from pipes import drafting, services, store, tables, workbook_writer
 from pipes.core import configuration as core
 from pipes.core.cells import COLUMNS, Cell, Column, row_cells
 from pipes.core.configuration import Configuration
@@ -157,7 +157,7 @@ def template(form: str) -> bytes:
         return b"[]\n"
     if form == CSV:
         return tables.write_csv(list(COLUMNS[Kind.ITEM]), [], ",")
-    return workbook.write(
+    return workbook_writer.write(
         {ITEMS: (list(COLUMNS[Kind.ITEM]), []), "help": (_HELP_HEADING, _help_rows())}
     )
 
@@ -182,7 +182,7 @@ def _write(form: str, rows: Iterable[Sequence[Cell]], separator: str) -> bytes:
     heading = list(COLUMNS[Kind.ITEM])
     if form == CSV:
         return tables.write_csv(heading, rows, separator)
-    return workbook.write({ITEMS: (heading, rows)})
+    return workbook_writer.write({ITEMS: (heading, rows)})
 
 
 # The whole configuration
@@ -205,7 +205,7 @@ def export_configuration(form: str = JSON) -> bytes:
         listed = bodies if isinstance(bodies, list) else []
         rows = [row_cells(kind, body) for body in listed if isinstance(body, dict)]
         sheets[title] = (list(COLUMNS[kind]), rows)
-    return workbook.write({**sheets, "points": (("name",), [])})
+    return workbook_writer.write({**sheets, "points": (("name",), [])})
 
 
 def configuration_filler(content: Content, form: str, mode: str | None = None) -> tuple[Fill, str]:

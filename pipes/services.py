@@ -11,20 +11,19 @@ What the functions raise is in `pipes.refusals`: `Invalid`, `Stale`, `Conflict`,
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from pipes import drafting, store
+from pipes.commits import commit, planned
 from pipes.core import configuration as core
 from pipes.core.configuration import Key
 from pipes.core.draft import Draft
-from pipes.core.fields import Body, Kind, apply_patch, complete, read_patch
-from pipes.core.plan import MOST_ROWS, Plan, undo
+from pipes.core.fields import Kind, apply_patch, complete, read_patch
+from pipes.core.plan import MOST_ROWS, Plan
 from pipes.core.wanted import Json
+from pipes.history import document_of, plan_restore, restore, revision_rows
 from pipes.models import Item, Pipe, Revision, Server
-from pipes.notices import revision_made
 from pipes.refusals import (
     Busy,
     Conflict,
@@ -36,6 +35,7 @@ from pipes.refusals import (
     TooLarge,
     Unavailable,
 )
+from pipes.store import database
 
 __all__ = [
     "Busy",
@@ -48,16 +48,15 @@ __all__ = [
     "Stale",
     "TooLarge",
     "Unavailable",
+    "commit",
     "database",
+    "document_of",
+    "plan_restore",
+    "restore",
+    "revision_rows",
 ]
 
 Raw = Mapping[str, Json]
-database = store.database
-without_collection = store.without_collection
-WRITE_ATTEMPTS: Final = 5
-#: A locked database is told within 6 s (contract, section 5), the time of planning included.
-ANSWER_SECONDS: Final = 5.5
-LEAST_PATIENCE_SECONDS: Final = 0.5
 #: How many of those that use an object a refusal names.
 NAMED_REFERENCES: Final = 5
 
@@ -88,7 +87,7 @@ def digest(whole: Mapping[str, Json] | None = None) -> str:
 
 def plan_document(whole: Raw, mode: str = drafting.REPLACE, rows: int = MOST_ROWS) -> Plan:
     """What `apply_document` would do; wrong objects are rows of the plan."""
-    return _plan(lambda draft: drafting.put_document(draft, whole, mode), rows)
+    return planned(lambda draft: drafting.put_document(draft, whole, mode), rows)
 
 
 def apply_document(
@@ -108,37 +107,6 @@ def apply_document(
         base_revision=base_revision,
         rows=rows,
     )
-
-
-def restore(number: int, *, user: str, reason: str, base_revision: int | None = None) -> Plan:
-    """Make revision ``number`` the newest one again; passwords stay as they are now."""
-    return commit(
-        lambda draft: _put_revision(draft, number),
-        user=user,
-        reason=reason or f"restore of revision {number}",
-        base_revision=base_revision,
-    )
-
-
-def plan_restore(number: int, rows: int = MOST_ROWS) -> Plan:
-    """What `restore` would do."""
-    return _plan(lambda draft: _put_revision(draft, number), rows)
-
-
-def document_of(number: int) -> dict[str, Json]:
-    """The configuration document of a former revision."""
-    with database():
-        return core.document(_former(store.read().configuration, number, {}))
-
-
-def revision_rows(number: int, rows: int = MOST_ROWS) -> Plan:
-    """What revision ``number`` changed, as the plan that was applied."""
-    with database():
-        made = Revision.objects.filter(number=number).first()
-        if made is None:
-            raise NotFound("revision", number)
-        changes = store.unpack(bytes(made.changes))
-    return Plan(number - 1, changes, dry_run=False, revision=number, most_rows=rows)
 
 
 # Servers
@@ -280,7 +248,7 @@ def plan_items(
 ) -> Plan:
     """What `apply_items` would do."""
     listed = list(rows_given)
-    return _plan(lambda draft: drafting.put_item_rows(draft, listed, mode), rows)
+    return planned(lambda draft: drafting.put_item_rows(draft, listed, mode), rows)
 
 
 def apply_items(
@@ -342,61 +310,6 @@ def find(kind: Kind, key: Key) -> Server | Pipe | Item:
     if found is None:
         raise NotFound(kind, key)
     return found
-
-
-# How every write goes
-
-
-def commit(
-    fill: Callable[[Draft], None],
-    *,
-    user: str,
-    reason: str,
-    base_revision: int | None = None,
-    dry_run: bool = False,
-    rows: int = MOST_ROWS,
-    ids: bool = False,
-) -> Plan:
-    """Draft, plan and write; planned again if another revision came in between.
-
-    A plan that changes nothing makes no revision (its ``revision`` stays None).
-    """
-    deadline = time.monotonic() + ANSWER_SECONDS
-    for _ in range(WRITE_ATTEMPTS):
-        with database():
-            state = store.read()
-            if base_revision is not None and base_revision != state.configuration.revision:
-                raise Stale(state.configuration.revision)
-            plan = _draft(state, fill, rows, ids=ids)
-            if dry_run:
-                return plan
-            if plan.wrong:
-                raise Invalid(plan.errors, plan)
-            if not plan.changes:
-                return replace(plan, dry_run=False)
-            try:
-                with store.patience(max(LEAST_PATIENCE_SECONDS, deadline - time.monotonic())):
-                    made = store.write(state, plan, user=user[:200], reason=reason.strip())
-            except store.MovedError:
-                continue
-        revision_made(made, user=user)
-        return made
-    raise Busy("the configuration is being changed by others at the same time; try again")
-
-
-def _plan(fill: Callable[[Draft], None], rows: int) -> Plan:
-    with database():
-        return _draft(store.read(), fill, rows)
-
-
-def _draft(
-    state: store.State, fill: Callable[[Draft], None], rows: int, *, ids: bool = False
-) -> Plan:
-    with without_collection():
-        draft = Draft(state.configuration, state.namespaces)
-        fill(draft)
-        plan = draft.plan()
-    return replace(plan, most_rows=max(0, rows), ids=plan.ids if ids else None)
 
 
 def _create(kind: Kind, body: Raw, user: str, reason: str) -> Server | Pipe | Item:
@@ -486,41 +399,3 @@ def _add_item(draft: Draft, body: Raw) -> None:
 def _add_items(draft: Draft, bodies: Sequence[Raw]) -> None:
     for row, body in enumerate(bodies, 1):
         drafting.put_object(draft, Kind.ITEM, None, body, row=row)
-
-
-def _put_revision(draft: Draft, number: int) -> None:
-    names = {
-        Kind.SERVER: {name: name for name in draft.current.servers},
-        Kind.PIPE: {name: name for name in draft.current.pipes},
-    }
-    draft.namespaces = {}  # as it was, to the last letter
-    former = _former(draft.current, number, names)
-    for kind in (Kind.SERVER, Kind.PIPE):
-        now = {then: name for name, then in names[kind].items()}
-        for name, body in former.of(kind).items():
-            _put_former(draft, kind, now.get(name), body)
-    for key, body in former.items.items():
-        _put_former(draft, Kind.ITEM, key, body)
-    for kind in Kind:
-        draft.delete_unclaimed(kind, lambda _: True)
-
-
-def _put_former(draft: Draft, kind: Kind, key: Key | None, body: Body) -> None:
-    patch = {name: value for name, value in body.items() if name != "id"}
-    draft.propose(kind, key, patch, fresh=True)
-
-
-def _former(
-    present: core.Configuration, number: int, names: Mapping[Kind, dict[str, str]]
-) -> core.Configuration:
-    """The configuration of revision ``number``: the present one, with every later change undone."""
-    wanted = Revision.objects.filter(number=number).values_list("digest", flat=True).first()
-    if wanted is None:
-        raise NotFound("revision", number)
-    later = Revision.objects.filter(number__gt=number, number__lte=present.revision)
-    former = present
-    for packed in later.order_by("-number").values_list("changes", flat=True).iterator(1):
-        former = undo(former, store.unpack(bytes(packed)), names)
-    if core.digest_of_text(core.configuration_text(former)) != wanted:
-        raise Conflict("damaged", f"revision {number} is not complete in the database any more")
-    return former

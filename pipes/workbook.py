@@ -1,4 +1,4 @@
-"""XLSX: the sheets of a workbook as rows of cells, read and written as a stream.
+"""XLSX: the sheets of a workbook as rows of cells, read as a stream (`workbook_writer` writes).
 
 openpyxl needs 8 s and 4 s of CPU for the 30,000 rows that this needs 1 s and 0.5 s for; besides, a
 table has no formats, formulas or charts. What is read (ECMA-376 Part 1, 18.3): numbers, shared and
@@ -14,11 +14,10 @@ import io
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from xml.etree.ElementTree import Element
 from xml.parsers import expat
-from xml.sax.saxutils import escape, quoteattr
 
 from defusedxml.ElementTree import fromstring
 
@@ -32,15 +31,10 @@ SMALL_UNPACKED_BYTES: Final = 1024 * 1024
 MOST_MEMBERS: Final = 1000
 MOST_COLUMNS: Final = 64
 MOST_ROWS: Final = 200_000
-#: How many texts the writer remembers.
-MOST_WRITTEN: Final = 1000
 #: A part that is read as a tree: lists of sheets and of relations.
 LARGEST_INDEX: Final = 1024 * 1024
 
-_MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-_OFFICE: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-_PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
-_ESCAPE: Final = re.compile(r"_x([0-9A-Fa-f]{4})_")
+ESCAPE: Final = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _LETTERS: Final = re.compile(r"[A-Z]{1,3}")
 
 Row = tuple[int, list[Cell]]
@@ -310,107 +304,4 @@ def _read_sheet(archive: zipfile.ZipFile, path: str, shared: Sequence[str]) -> l
 
 def _unescaped(text: str) -> str:
     """Text with characters that XML cannot carry written as ``_x000D_`` (22.9.2.19)."""
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text
-
-
-# Writing
-
-
-def write(sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Cell]]]]) -> bytes:
-    """A workbook of the given sheets, each with a heading that stays in sight."""
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as archive:
-        for path, text in _frame(list(sheets)).items():
-            archive.writestr(path, text)
-        for number, (heading, rows) in enumerate(sheets.values(), 1):
-            with archive.open(f"xl/worksheets/sheet{number}.xml", "w") as file:
-                file.write(_SHEET_HEAD.encode())
-                for chunk in _row_texts(heading, rows):
-                    file.write(chunk.encode())
-                file.write(b"</sheetData></worksheet>")
-    return target.getvalue()
-
-
-_XML: Final = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
-_SHEET_HEAD: Final = (
-    f'{_XML}<worksheet xmlns="{_MAIN}"><sheetViews><sheetView workbookViewId="0">'
-    '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/>'
-    "</sheetView></sheetViews><sheetData>"
-)
-
-
-def _frame(titles: Sequence[str]) -> dict[str, str]:
-    """All parts but the sheets."""
-    numbers = range(1, len(titles) + 1)
-    types = "".join(
-        f'<Override PartName="/xl/worksheets/sheet{number}.xml" ContentType='
-        '"application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/>'
-        for number in numbers
-    )
-    relations = "".join(
-        f'<Relationship Id="rId{number}" Type="{_OFFICE}/worksheet" '
-        f'Target="worksheets/sheet{number}.xml"/>'
-        for number in numbers
-    )
-    listed = "".join(
-        f'<sheet name={quoteattr(title)} sheetId="{number}" r:id="rId{number}"/>'
-        for number, title in enumerate(titles, 1)
-    )
-    return {
-        "[Content_Types].xml": f'{_XML}<Types xmlns="{_PACKAGE}/content-types">'
-        '<Default Extension="rels" '
-        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        '<Default Extension="xml" ContentType="application/xml"/>'
-        '<Override PartName="/xl/workbook.xml" ContentType='
-        '"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>'
-        f"{types}</Types>",
-        "_rels/.rels": f'{_XML}<Relationships xmlns="{_PACKAGE}/relationships">'
-        f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/>'
-        "</Relationships>",
-        "xl/workbook.xml": f'{_XML}<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}">'
-        f"<sheets>{listed}</sheets></workbook>",
-        "xl/_rels/workbook.xml.rels": f'{_XML}<Relationships xmlns="{_PACKAGE}/relationships">'
-        f"{relations}</Relationships>",
-    }
-
-
-def _row_texts(heading: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Iterator[str]:
-    letters = [column_letters(place) for place in range(MOST_COLUMNS)]
-    written: dict[str, str] = {}  # the few texts that most cells share
-    yield _row_text(1, heading, letters, written)
-    for number, row in enumerate(rows, 2):
-        yield _row_text(number, row, letters, written)
-
-
-def _row_text(
-    number: int, row: Sequence[Cell], letters: Sequence[str], written: dict[str, str]
-) -> str:
-    cells = []
-    for letter, cell in zip(letters, row, strict=False):
-        if cell is None or cell == "":
-            continue
-        if isinstance(cell, str):
-            text = written.get(cell)
-            if text is None:
-                text = _text_cell(cell)
-                if len(written) < MOST_WRITTEN:
-                    written[cell] = text
-            cells.append(f'<c r="{letter}{number}" t="inlineStr">{text}</c>')
-        else:
-            cells.append(f'<c r="{letter}{number}"><v>{cell!r}</v></c>')
-    return f'<row r="{number}">{"".join(cells)}</row>'
-
-
-def _text_cell(text: str) -> str:
-    escaped = escape(_ESCAPE.sub(lambda found: f"_x005F{found[0]}", text))
-    return f'<is><t xml:space="preserve">{escaped}</t></is>'
-
-
-def column_letters(place: int) -> str:
-    """0 is A, 26 is AA."""
-    letters = ""
-    place += 1
-    while place:
-        place, rest = divmod(place - 1, 26)
-        letters = chr(65 + rest) + letters
-    return letters
+    return ESCAPE.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from pipes import services, store
+from pipes import commits, services, store
 from pipes.models import Item
 from tests.integration.file_station import file_station
 from tests.integration.plants import make_plant
@@ -44,7 +44,7 @@ class TestWriters:
         self, station: Path, monkeypatch: Any
     ) -> None:
         make_plant(1)
-        monkeypatch.setattr(services, "ANSWER_SECONDS", 0)
+        monkeypatch.setattr(commits, "ANSWER_SECONDS", 0)
         with closing(sqlite3.connect(station / "db.sqlite3", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             started = time.monotonic()

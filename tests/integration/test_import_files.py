@@ -12,7 +12,7 @@ import openpyxl
 import pytest
 from django.conf import settings
 
-from pipes import imports, services, tables, workbook
+from pipes import imports, services, tables, workbook, workbook_writer
 from pipes.core.cells import COLUMNS
 from pipes.core.fields import Kind
 from pipes.models import Item
@@ -358,7 +358,7 @@ class TestXlsx:
     def test_points_are_not_supported_yet(self) -> None:
         book = {"items": (["id"], []), "points": (["name"], [["x"]])}
         with pytest.raises(services.Invalid, match="points is not supported"):
-            imports.configuration_filler(workbook.write(book), "xlsx")
+            imports.configuration_filler(workbook_writer.write(book), "xlsx")
 
     def test_what_is_no_document_is_no_configuration(self) -> None:
         with pytest.raises(services.Invalid, match="must be a configuration document"):
@@ -402,7 +402,7 @@ class TestHostileWorkbooks:
         ],
     )
     def test_it_is_refused_in_words(self, change: dict[str, bytes | None], message: str) -> None:
-        content = damaged(change, workbook.write({"items": (["pipe"], [["P"]])}))
+        content = damaged(change, workbook_writer.write({"items": (["pipe"], [["P"]])}))
         with pytest.raises(services.Invalid, match=message):
             imports.plan_import(content, "xlsx")
 
@@ -427,10 +427,10 @@ class TestHostileWorkbooks:
 
     def test_a_workbook_without_sheets_is_refused(self) -> None:
         with pytest.raises(services.Invalid, match="has no sheet"):
-            imports.plan_import(workbook.write({}), "xlsx")
+            imports.plan_import(workbook_writer.write({}), "xlsx")
 
     def test_a_sheet_without_a_heading_lacks_its_columns(self) -> None:
-        plan = imports.plan_import(workbook.write({"items": ([], [])}), "xlsx")
+        plan = imports.plan_import(workbook_writer.write({"items": ([], [])}), "xlsx")
         assert plan.counts["error"] == 1
 
     def test_prefixed_names_and_cells_without_places_are_read(self) -> None:
@@ -439,12 +439,12 @@ class TestHostileWorkbooks:
             b'<x:c t="e"><x:v>#N/A</x:v></x:c><x:c/><x:c><x:v>2.50</x:v></x:c></x:row>'
             b'<x:row r="5"><x:c><x:v>3</x:v></x:c></x:row>'
         )
-        content = damaged({SHEET: ROWS % rows}, workbook.write({"s": ([], [])}))
+        content = damaged({SHEET: ROWS % rows}, workbook_writer.write({"s": ([], [])}))
         assert workbook.read(content) == {"s": [(1, ["a", "true", "#N/A", None, 2.5]), (5, [3])]}
 
 
 def test_columns_have_letters() -> None:
-    letters = [workbook.column_letters(place) for place in (0, 25, 26, 51, 52, 701, 702)]
+    letters = [workbook_writer.column_letters(place) for place in (0, 25, 26, 51, 52, 701, 702)]
     assert letters == ["A", "Z", "AA", "AZ", "BA", "ZZ", "AAA"]
 
 
@@ -452,7 +452,7 @@ def test_shared_strings_may_be_rich_and_have_hints() -> None:
     strings = "<sst><si><r><t>a</t></r><r><t>b</t></r><rPh><t>hint</t></rPh></si></sst>"
     relation = '<Relationship Id="s" Type="x/sharedStrings" Target="shared.xml"/></Relationships>'
     rows = ROWS % b'<x:row><x:c r="B1" t="s"><x:v>0</x:v></x:c></x:row>'
-    content = damaged({SHEET: rows}, workbook.write({"s": ([], [])}))
+    content = damaged({SHEET: rows}, workbook_writer.write({"s": ([], [])}))
     rels = "xl/_rels/workbook.xml.rels"
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         related = archive.read(rels).decode().replace("</Relationships>", relation)
