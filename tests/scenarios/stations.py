@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,7 @@ class Station:
     def stop(self, *, within: float = 30.0) -> int:
         """SIGTERM, as systemd does; returns the exit status."""
         if self._process is None:
+            self.remove_run_folder()
             return 0
         process, self._process = self._process, None
         descendants = (
@@ -122,6 +124,24 @@ class Station:
                     child.kill()
             if process.stdout is not None:
                 process.wait()
+            self.remove_run_folder()
+
+    def remove_run_folder(self) -> None:
+        """Sockets and board lie in memory, outside of the test's folder."""
+        note = self.data_dir / "run"
+        if note.is_file():
+            shutil.rmtree(note.read_text(encoding="utf-8").strip(), ignore_errors=True)
+
+    @property
+    def run_dir(self) -> Path:
+        return Path((self.data_dir / "run").read_text(encoding="utf-8").strip())
+
+    def kill(self) -> None:
+        """SIGKILL of the launcher, as by the kernel that is out of memory."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.kill()
+        process.wait()
 
     @property
     def launcher(self) -> psutil.Process:

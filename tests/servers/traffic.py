@@ -16,7 +16,9 @@ KEPT_REQUESTS = 20_000
 class Traffic:
     """Moves nodes of its own server, and logs the writes of clients from the first look on."""
 
-    def __init__(self, server: Server, write: Callable[[str, ua.DataValue], Awaitable[None]]) -> None:
+    def __init__(
+        self, server: Server, write: Callable[[str, ua.DataValue], Awaitable[None]]
+    ) -> None:
         self._server = server
         self._write = write
         self._mover: asyncio.Task[None] | None = None
