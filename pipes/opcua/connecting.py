@@ -38,6 +38,7 @@ class Connection:
         install_decode_guard()
         self.name = name
         self.url = url
+        self._timeout = timeout
         self.client = Client(url, timeout)
         self.transport = GuardedClient(timeout, self._lost)
         self.client.uaclient = self.transport
@@ -74,7 +75,7 @@ class Connection:
         await self.step("open a secure channel", self.client.open_secure_channel())
 
     async def _open_socket(self) -> None:
-        addresses = await _resolve(self.name, self.url)
+        addresses = await _resolve(self.name, self.url, self._timeout)
         port = urlsplit(self.url).port or 4840
         failure: OSError | None = None
         for address in addresses:
@@ -153,14 +154,15 @@ def _closed(closing: asyncio.Future[None]) -> None:
         closing.exception()  # the connection is gone, so it failed; nobody needs to know
 
 
-async def _resolve(name: str, url: str) -> list[str]:
+async def _resolve(name: str, url: str, timeout: float) -> list[str]:
     """The addresses of the URL's host, each checked; the name is not looked up again."""
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(
-            parts.hostname or "", parts.port or 4840, type=socket.SOCK_STREAM
-        )
+        async with asyncio.timeout(timeout):
+            found = await loop.getaddrinfo(
+                parts.hostname or "", parts.port or 4840, type=socket.SOCK_STREAM
+            )
     except (OSError, UnicodeError) as error:
         raise ConnectFailed(
             FailureKind.UNREACHABLE, f"{name}: the name {parts.hostname} is not known: {error}"

@@ -35,12 +35,14 @@ from pipes.opcua.lane import (
     SubscriptionSettings,
     WriteOutcome,
 )
+from pipes.opcua.parts import write_in_parts
 from pipes.opcua.publishing import SequenceNumbers
 from pipes.opcua.wire import LONGEST_LIFETIME_SECONDS, NOTIFICATIONS_PER_PUBLISH
 
 log = logging.getLogger(__name__)
 
 KEEP_ALIVES_MISSED: Final = 3
+HEADER_SIZE: Final = 256  # more than any RequestHeader of ours
 
 _TRIGGERS: Final = {
     Trigger.STATUS: ua.DataChangeTrigger.Status,
@@ -309,6 +311,8 @@ class DecodeLane:
         """As `lane.Lane.write`; the gate is asked here and again when the bytes leave."""
         if not self._client.has_transport or getattr(self._client.protocol, "is_closed", True):
             raise ConnectionError("the connection is closed")
+        if self._size_of(prefixes, batch) > getattr(self._client.protocol, "max_request_size", 0):
+            return write_in_parts(self.write, prefixes, batch, may_write, done)
         if not may_write():
             return False
         pairs = [(prefixes[handle], value) for handle, value in batch.items()]
@@ -316,6 +320,10 @@ class DecodeLane:
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
         return True
+
+    @staticmethod
+    def _size_of(prefixes: Mapping[int, bytes], batch: Mapping[int, bytes]) -> int:
+        return HEADER_SIZE + sum(len(prefixes[key]) + len(value) for key, value in batch.items())
 
     async def _write(
         self,

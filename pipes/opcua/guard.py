@@ -24,6 +24,7 @@ import struct
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
 from asyncua import ua
@@ -240,6 +241,8 @@ class GuardedProtocol(UASocketProtocol):
         self.check_answer(message.body(), "OpenSecureChannel")
         answer = ua_binary.struct_from_binary(ua.OpenSecureChannelResponse, message.body())
         answer.ResponseHeader.ServiceResult.check()
+        # Its age is judged by our clock later; the server's may be a day off.
+        answer.Parameters.SecurityToken.CreatedAt = datetime.now(UTC)
         self._open_secure_channel_exchange = answer
         self._connection.set_channel(answer.Parameters, asked.RequestType, asked.ClientNonce)
 

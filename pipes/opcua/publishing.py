@@ -80,6 +80,7 @@ class PublishPump:
         self._most = MOST_OUTSTANDING
         self._sent = 0
         self._failures = 0
+        self._is_stopped = False
         self._retry: asyncio.TimerHandle | None = None
         self.unknown = 0
         self.decoded_in_full = 0
@@ -90,6 +91,11 @@ class PublishPump:
 
     def remove(self, subscription_id: int) -> None:
         self._entries.pop(subscription_id, None)
+
+    def stop(self) -> None:
+        """Ask for nothing more: the session is being closed, and its answers are no news."""
+        self._entries.clear()
+        self._is_stopped = True
 
     @property
     def _wanted(self) -> int:
@@ -122,8 +128,8 @@ class PublishPump:
     def _answered(self, number: int, body: bytes | None, failure: str) -> None:
         del failure
         self._outstanding -= 1
-        if body is None:
-            return  # the connection is gone
+        if body is None or self._is_stopped:
+            return  # the connection is gone, or going
         try:
             result = scan_publish_response(body)
         except ScanError as damage:

@@ -191,12 +191,11 @@ def check_server_certificate(
     problems = _problems(info, application_uri, now or datetime.now(UTC))
     if not pki.is_trusted(der):
         reason = "; ".join(["it is not in the trust list", *problems])
-        pki.reject(der, server.name, reason)
+        kept = _keep(pki, der, server, reason)
         raise ConnectFailed(
             FailureKind.REJECTED_CERTIFICATE,
             f"the certificate of {server.name} is refused: {reason}. Thumbprint"
-            f" {info.thumbprint}: compare it with the server's own and let an administrator"
-            " trust it",
+            f" {info.thumbprint}: {kept}",
         )
     if problems:
         raise ConnectFailed(
@@ -205,6 +204,15 @@ def check_server_certificate(
             f" refused: {'; '.join(problems)}. Give the server a new certificate",
         )
     return info
+
+
+def _keep(pki: Pki, der: bytes, server: Server, reason: str) -> str:
+    """Keep the certificate for an administrator; what to do then, or why it was not kept."""
+    try:
+        pki.reject(der, server.name, reason)
+    except OSError as error:
+        return f"it could not be kept for an administrator to trust: {error}"
+    return "compare it with the server's own and let an administrator trust it"
 
 
 def _problems(info: CertificateInfo, application_uri: str, now: datetime) -> list[str]:

@@ -286,6 +286,7 @@ class Session:
     async def close(self) -> None:
         """End the session on the server, with its subscriptions; never fails, never hangs."""
         self._herald.is_muted = True
+        self.pump.stop()
         for companion in self._companions.values():
             await companion.close()
         with contextlib.suppress(Exception):
@@ -302,7 +303,8 @@ class Session:
         for companion in self._companions.values():
             companion.abort()
         self._connection.abort()
-        self._connection.forget_session()
+        if self._publishes is CodecName.DECODE:
+            self._connection.forget_session()
 
 
 class _SessionLane:

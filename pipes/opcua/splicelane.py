@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from typing import Final, TypeVar
 
 from pipes.core.requests import (
@@ -22,7 +20,7 @@ from pipes.core.splice import (
     scan_write_response,
     write_request_body,
 )
-from pipes.core.status_codes import code_of, name_of
+from pipes.core.status_codes import name_of
 from pipes.opcua import wire
 from pipes.opcua.batching import BatchSize, in_batches
 from pipes.opcua.errors import RequestFailed, RequestTooLarge
@@ -34,6 +32,7 @@ from pipes.opcua.lane import (
     SubscriptionSettings,
     WriteOutcome,
 )
+from pipes.opcua.parts import write_in_parts
 from pipes.opcua.publishing import PublishPump
 
 Read = TypeVar("Read")
@@ -41,7 +40,6 @@ Read = TypeVar("Read")
 CREATE_TIMEOUT: Final = 10.0
 CALL_TIMEOUT: Final = 5.0
 WRITE_TIMEOUT: Final = 5.0
-TOO_LARGE: Final = code_of("BadEncodingLimitsExceeded")
 
 
 class SpliceSubscription:
@@ -208,7 +206,7 @@ class SpliceLane:
                 may_write,
             )
         except RequestTooLarge:
-            return self._write_parts(prefixes, batch, may_write, done)
+            return write_in_parts(self.write, prefixes, batch, may_write, done)
 
     def _outcome(self, body: bytes | None, failure: str, expected: int) -> WriteOutcome:
         if body is None:
@@ -219,64 +217,3 @@ class SpliceLane:
             self._calls.drop(f"a WriteResponse is damaged: {damage}", hostile=True)
             return WriteOutcome(failure=f"the answer is damaged: {damage}")
         return WriteOutcome(result.service_result, result.results)
-
-    def _write_parts(
-        self,
-        prefixes: Mapping[int, bytes],
-        batch: Mapping[int, bytes],
-        may_write: Callable[[], bool],
-        done: Callable[[WriteOutcome], None],
-    ) -> bool:
-        if len(batch) == 1:
-            if not may_write():
-                return False
-            outcome = WriteOutcome(0, [TOO_LARGE])
-            asyncio.get_running_loop().call_soon(done, outcome)
-            return True
-        half = len(batch) // 2
-        items = batch.items()
-        parts = (dict(islice(items, half)), dict(islice(items, half, None)))
-        joined = JoinedOutcome(len(parts), done)
-        if not self.write(prefixes, parts[0], may_write, joined.part(0, len(parts[0]))):
-            return False
-        second = joined.part(1, len(parts[1]))
-        try:
-            sent = self.write(prefixes, parts[1], may_write, second)
-        except ConnectionError as error:
-            second(WriteOutcome(failure=str(error)))
-            return True
-        if not sent:
-            second(WriteOutcome(failure="the gate closed between two parts of a write"))
-        return True
-
-
-class JoinedOutcome:
-    """The outcomes of the parts of a batch as one: a failure of a part is one of the whole."""
-
-    def __init__(self, parts: int, done: Callable[[WriteOutcome], None]) -> None:
-        self._outcomes: list[WriteOutcome | None] = [None] * parts
-        self._sizes = [0] * parts
-        self._done = done
-
-    def part(self, index: int, size: int) -> Callable[[WriteOutcome], None]:
-        self._sizes[index] = size
-
-        def part_done(outcome: WriteOutcome) -> None:
-            self._outcomes[index] = outcome
-            outcomes = [one for one in self._outcomes if one is not None]
-            if len(outcomes) == len(self._outcomes):
-                self._done(self._joined(outcomes))
-
-        return part_done
-
-    def _joined(self, outcomes: Sequence[WriteOutcome]) -> WriteOutcome:
-        failure = next((one.failure for one in outcomes if one.failure), "")
-        if failure:
-            return WriteOutcome(failure=failure)
-        if all(one.results is None and not one.service_result >> 31 for one in outcomes):
-            return WriteOutcome()
-        results: list[int] = []
-        for outcome, size in zip(outcomes, self._sizes, strict=True):
-            bad = outcome.service_result if outcome.service_result >> 31 else 0
-            results += outcome.results if outcome.results is not None else [bad] * size
-        return WriteOutcome(0, results)

@@ -215,6 +215,29 @@ async def test_each_item_of_a_write_has_its_own_result(
     assert after["Scalar.Int32"]["value"] == -123456
 
 
+async def test_a_batch_larger_than_a_message_goes_in_parts(
+    server: ServerProcess, codec: CodecName, tmp_path: Path
+) -> None:
+    names = [f"T{index:06}" for index in range(100, 500)] + ["NoSuchNode"]
+    first = 1000.0 if codec is CodecName.SPLICE else 2000.0
+    async with session_on(server_of(server), tmp_path) as session:
+        session.calls._protocol.max_request_size = 8192  # as if the server had said so
+        batch = {handle: double(first + handle, STAMP) for handle in range(len(names))}
+        outcome = await write(session, codec, prefixes(session, names), batch)
+        huge = await write(
+            session,
+            codec,
+            prefixes(session, ["Scalar.String"]),
+            {0: b"\x01\x0c" + struct.pack("<i", 9000) + b"x" * 9000},
+        )
+
+    assert outcome.results is not None
+    assert [status >> 31 for status in outcome.results] == [0] * 400 + [1]
+    after = server.read("T000100", "T000499")
+    assert [after["T000100"]["value"], after["T000499"]["value"]] == [first, first + 399]
+    assert huge.results == [code_of("BadEncodingLimitsExceeded")]
+
+
 async def test_nothing_is_sent_while_the_gate_is_shut(
     server: ServerProcess, codec: CodecName, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 import tracemalloc
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -208,6 +209,44 @@ async def test_an_error_message_fails_what_waits_and_names_its_reason() -> None:
     assert not protocol.hostile
     assert isinstance(reply.error, UaError)
     assert "BadSecurityChecksFailed go away" in protocol.lost_reason
+
+
+async def test_a_token_ages_by_our_clock_not_by_that_of_the_server() -> None:
+    """F46: with a server whose clock is a day behind every token would be too old at once."""
+    protocol, _ = opened()
+    protocol._open_secure_channel_exchange = ua.OpenSecureChannelParameters()
+    protocol._callbackmap[1] = Reply()
+    answer = ua.OpenSecureChannelResponse()
+    answer.Parameters.SecurityToken.ChannelId = 1
+    answer.Parameters.SecurityToken.TokenId = 1
+    answer.Parameters.SecurityToken.CreatedAt = datetime.now(UTC) - timedelta(days=1)
+    security = ua.AsymmetricAlgorithmHeader(SecurityPolicyURI=SecurityPolicyNone.URI)
+    body = (
+        ua_binary.struct_to_binary(security)
+        + struct.pack("<II", 1, 1)
+        + ua_binary.struct_to_binary(answer)
+    )
+
+    protocol.data_received(b"OPNF" + struct.pack("<II", 12 + len(body), 1) + body)
+
+    token = protocol._connection.security_token
+    assert token.TokenId == 1
+    assert datetime.now(UTC) - token.CreatedAt < timedelta(seconds=10)
+
+
+async def test_an_open_channel_that_nobody_asked_for_is_hostile() -> None:
+    protocol, transport = opened()
+    security = ua.AsymmetricAlgorithmHeader(SecurityPolicyURI=SecurityPolicyNone.URI)
+    body = (
+        ua_binary.struct_to_binary(security)
+        + struct.pack("<II", 1, 1)
+        + ua_binary.struct_to_binary(ua.OpenSecureChannelResponse())
+    )
+
+    protocol.data_received(b"OPNF" + struct.pack("<II", 12 + len(body), 1) + body)
+
+    assert transport.aborted
+    assert protocol.hostile
 
 
 def test_a_socket_forgets_what_it_has_not_delivered() -> None:
