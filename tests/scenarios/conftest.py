@@ -23,6 +23,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def make_plant() -> Iterator[Callable[..., Plant]]:
     """Start plant servers; ``maker="node"`` gives a foreign one, or skips where Node is missing."""
+    yield from _plants()
+
+
+@pytest.fixture(scope="module")
+def shared_plant() -> Iterator[Callable[..., Plant]]:
+    """As `make_plant`, for plants that serve all tests of a module."""
+    yield from _plants()
+
+
+def _plants() -> Iterator[Callable[..., Plant]]:
     plants: list[Plant] = []
 
     def make(maker: str = "asyncua", **options: Any) -> Plant:
@@ -52,3 +62,18 @@ def make_station(tmp_path: Path) -> Iterator[Callable[..., Station]]:
     yield make
     statuses = [station.stop() for station in stations]
     assert not any(statuses), "a station ended with an error"
+
+
+@pytest.fixture(scope="module")
+def shared_station(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Station]:
+    """One station for all tests of a module, which configure it anew by PUT /configuration.
+
+    A module may set ``PIPE_WORKERS``. It must stop cleanly in the end.
+    """
+    workers = getattr(request.module, "PIPE_WORKERS", 2)
+    station = Station(tmp_path_factory.mktemp("station"), workers=workers)
+    station.start(within=120)
+    yield station
+    assert not station.stop(), "the station ended with an error"

@@ -1,4 +1,4 @@
-"""Plant servers of two makers as processes: asyncua's and node-opcua's, driven alike."""
+"""Plant servers as processes: asyncua's and node-opcua's, driven alike, and a hostile one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pipes.pki import Pki
+
 ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = ROOT / "tests" / "foreign"
 NAMESPACE = "urn:test:plant"
+PATHS = {"asyncua": "/plant/", "node": "", "hostile": "/hostile"}
 
 
 def free_port() -> int:
@@ -31,18 +36,26 @@ def has_node() -> bool:
     return shutil.which("node") is not None and (FOREIGN / "node_modules" / "node-opcua").is_dir()
 
 
+def identity(folder: Path, application_uri: str) -> dict[str, str]:
+    """A certificate and key for a plant: the options that name them."""
+    own = Pki(folder).own(application_uri, ["127.0.0.1", socket.gethostname()])
+    certificate = folder / "certificate.pem"
+    certificate.write_bytes(own.certificate.public_bytes(Encoding.PEM))
+    return {"certificate": str(certificate), "key": str(folder / "own" / "key.pem")}
+
+
 def node_id(name: str) -> str:
     return f"nsu={NAMESPACE};s={name}"
 
 
 class Plant:
-    """``maker`` is ``asyncua`` or ``node``; the port stays the same over restarts."""
+    """``maker`` is ``asyncua``, ``node`` or ``hostile``; the port stays the same over restarts."""
 
     def __init__(self, maker: str = "asyncua", **options: Any) -> None:
         self.maker = maker
         self.port = int(options.pop("port", 0)) or free_port()
         self.options = options
-        self.url = f"opc.tcp://127.0.0.1:{self.port}" + ("/plant/" if maker == "asyncua" else "")
+        self.url = f"opc.tcp://127.0.0.1:{self.port}{PATHS[maker]}"
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
         self.start()
@@ -52,10 +65,11 @@ class Plant:
         for name, value in self.options.items():
             option = f"--{name.replace('_', '-')}"
             arguments += [option] if value is True else [option, str(value)]
-        if self.maker == "asyncua":
-            command = [sys.executable, "-m", "tests.servers.plant", *arguments]
-        else:
+        if self.maker == "node":
             command = ["node", str(FOREIGN / "server.js"), *arguments]
+        else:
+            module = "tests.servers.plant" if self.maker == "asyncua" else "tests.servers.hostile"
+            command = [sys.executable, "-m", module, *arguments]
         self._unread = b""
         self._process = subprocess.Popen(
             command,

@@ -177,9 +177,7 @@ class Station:
     def api(
         self, method: str, path: str, body: Any = None, *, timeout: float = 60.0, **headers: str
     ) -> Answer:
-        raw = (
-            path.startswith(("/healthz", "/readyz", "/role", "/metrics"))
-        )
+        raw = path.startswith(("/healthz", "/readyz", "/role", "/metrics"))
         url = self.url + (path if raw or path.startswith("/api/") else f"/api/v1{path}")
         data = (
             body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()

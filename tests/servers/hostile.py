@@ -1,7 +1,8 @@
 """A raw-socket OPC UA server that does one thing wrong, as a process of its own.
 
 ``python -m tests.servers.hostile --how bomb`` prints ``{"ready": true, "port": …}`` and serves with
-policy None until stdin ends. Until its fault comes it is an honest, tiny server.
+policy None until stdin ends; ``--port`` chooses the port. Until its fault comes it is an honest,
+tiny server.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import struct
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +47,10 @@ HOW = {
     "other_certificate": "another certificate in the session than in the endpoints",
     "mute_after_login": "answers nothing after ActivateSession",
     "late_write": "answers a Write after 7 s",
+    "storm": "20,000 values a second of all items but the last, which counts the seconds",
 }
+STORM_EVERY = 0.005
+STORM_VALUES = 100
 
 NAMESPACES = ["http://opcfoundation.org/UA/", "urn:test:hostile", "urn:test:plant"]
 VALUES: dict[int, ua.Variant] = {
@@ -83,6 +88,7 @@ class Connection:
         self.page = 0
         self.subscriptions = 0
         self.is_logged_in = False
+        self.storm: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
         try:
@@ -93,6 +99,8 @@ class Connection:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            if self.storm is not None:
+                self.storm.cancel()
             self.writer.close()
 
     async def message(self, kind: bytes, body: bytes) -> None:
@@ -332,6 +340,37 @@ class Connection:
             answer.Results.append(result)
         self.answer(request_id, answer)
         self.notify()
+        if self.how == "storm" and self.storm is None:
+            self.storm = asyncio.create_task(self.send_storm())
+
+    async def send_storm(self) -> None:
+        """As many values as fit, in answer to every Publish; the last item counts the seconds."""
+        loop = asyncio.get_running_loop()
+        began = due = loop.time()
+        while True:
+            due += STORM_EVERY
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            if self.publishes:
+                request_id, _ = self.publishes.pop(0)
+                self.notified += 1
+                self.answer(request_id, self.gust(int(loop.time() - began)))
+                await self.writer.drain()
+
+    def gust(self, seconds: int) -> bytes:
+        fast, slow = self.items[:-1] or self.items, self.items[-1]
+        stamp = time.time_ns() // 100 + 116_444_736_000_000_000
+        values = [
+            struct.pack("<IBBdq", fast[i % len(fast)], 5, 11, self.notified * 1000.0 + i, stamp)
+            for i in range(STORM_VALUES)
+        ]
+        values.append(struct.pack("<IBBdq", slow, 5, 11, float(seconds), stamp))
+        body = struct.pack("<i", len(values)) + b"".join(values) + struct.pack("<i", -1)
+        answer = ua.PublishResponse()
+        answer.Parameters.SubscriptionId = 1
+        answer.Parameters.NotificationMessage.SequenceNumber = self.notified
+        raw = ua_binary.struct_to_binary(answer)
+        data = b"\x01\x00\x2b\x03\x01" + struct.pack("<i", len(body)) + body  # i=811, binary
+        return raw[:-12] + struct.pack("<i", 1) + data + raw[-8:]
 
     def publish(self, request_id: int, request: Any) -> None:
         handle = request.RequestHeader.RequestHandle
@@ -377,7 +416,7 @@ async def serve(options: argparse.Namespace) -> None:
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await Connection(options, reader, writer).serve()
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    server = await asyncio.start_server(accept, "127.0.0.1", options.port)
     options.port = server.sockets[0].getsockname()[1]
     sys.stdout.write(json.dumps({"ready": True, "port": options.port}) + "\n")
     sys.stdout.flush()
@@ -391,6 +430,7 @@ async def serve(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--how", choices=sorted(HOW), default="honest")
+    parser.add_argument("--port", type=int, default=0)
     asyncio.run(serve(parser.parse_args()))
 
 

@@ -2,7 +2,8 @@
 
 ``python -m tests.servers.plant --port 0 --items 100`` prints ``{"ready": true, "port": …}`` when it
 serves; each command line gets one answer line. Commands: ``set``, ``set_many``, ``read``,
-``add_node``, ``delete_node``, ``delete_subscriptions``, ``counts``, ``stop``.
+``add_node``, ``delete_node``, ``delete_subscriptions``, ``refuse``, ``attempts``, ``mute``,
+``move``, ``traffic``, ``counts``, ``stop``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from asyncua import Server, ua
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
 from asyncua.server.user_managers import UserManager
+
+from tests.servers.misbehaviour import Misbehaviour
+from tests.servers.traffic import Traffic
 
 NAMESPACE = "urn:test:plant"
 OTHERS = ("urn:test:first", "urn:test:second", "urn:test:third")
@@ -46,7 +50,7 @@ SCALARS: dict[str, Any] = {
     "DateTime": STAMP,
     "Guid": uuid.UUID("12345678-1234-5678-1234-567812345678"),
     "ByteString": b"\x00\x01\xff",
-    "XmlElement": "<a/>",
+    "XmlElement": ua.XmlElement("<a/>"),
     "StatusCode": ua.StatusCode(0x80340000),
     "LocalizedText": ua.LocalizedText("Hallo", "de"),
     "QualifiedName": ua.QualifiedName("Name", 2),
@@ -86,7 +90,8 @@ class Plant:
         manager = Users(options.user, options.password)
         self.server = Server(user_manager=manager)
         self.nodes: dict[str, Any] = {}
-        self.writes = 0
+        self.misbehaviour = Misbehaviour(self.server, self.nodes)
+        self.traffic = Traffic(self.server, self._write)
 
     async def build(self) -> None:
         options, server = self.options, self.server
@@ -104,6 +109,8 @@ class Plant:
         self._limit_calls()
         if options.value_only:
             self._refuse_timestamps_and_status()
+        if options.decoys:
+            await self._make_decoys()
 
     async def _secure(self) -> None:
         policies = [ua.SecurityPolicyType[name] for name in self.options.policies.split(",")]
@@ -136,6 +143,18 @@ class Plant:
             matrix = ua.Variant([[1.0, 2.0], [3.0, 4.0]], ua.VariantType.Double)
             await self._add(arrays, "Matrix.Double", matrix)
             await self._add_odd_types(objects)
+
+    async def _make_decoys(self) -> None:
+        """Nodes of the same names in the other namespaces; a wrong index would hit one of them."""
+        for uri in OTHERS:
+            index = await self.server.get_namespace_index(uri)
+            for number in range(self.options.items):
+                name = f"T{number:06}"
+                node = await self.server.nodes.objects.add_variable(
+                    ua.NodeId(name, index), ua.QualifiedName(name, index), -1.0
+                )
+                await node.set_writable()
+                self.nodes[f"{uri}:{name}"] = node
 
     async def _add_odd_types(self, objects: Any) -> None:
         """An enumeration, an abstract type, and a node that nobody may write."""
@@ -219,6 +238,11 @@ class Plant:
             "add_node": self.add_node,
             "delete_node": self.delete_node,
             "delete_subscriptions": self.delete_subscriptions,
+            "refuse": self.refuse,
+            "attempts": self.attempts,
+            "mute": self.mute,
+            "move": self.move,
+            "traffic": self.look,
             "counts": self.counts,
         }
         return await handlers[command["cmd"]](command)
@@ -259,6 +283,23 @@ class Plant:
         ids = list(service.subscriptions)
         await service.delete_subscriptions(ids)
         return len(ids)
+
+    async def refuse(self, command: dict[str, Any]) -> Any:
+        """``statuses``: name of a StatusCode by node."""
+        self.misbehaviour.refuse(command["statuses"])
+
+    async def attempts(self, command: dict[str, Any]) -> Any:
+        return self.misbehaviour.attempts(command["nodes"])
+
+    async def mute(self, command: dict[str, Any]) -> Any:
+        return self.misbehaviour.mute(command["nodes"])
+
+    async def move(self, command: dict[str, Any]) -> Any:
+        """``nodes`` get a new value every ``seconds`` from now on."""
+        self.traffic.move(command["nodes"], command.get("seconds", 0.2))
+
+    async def look(self, command: dict[str, Any]) -> Any:
+        return self.traffic.look(command.get("since", 0.0))
 
     async def counts(self, command: dict[str, Any]) -> Any:
         subscriptions = self.server.iserver.subscription_service.subscriptions
@@ -353,6 +394,7 @@ def main() -> None:
     parser.add_argument("--user", default="")
     parser.add_argument("--password", default="")
     parser.add_argument("--value-only", action="store_true")
+    parser.add_argument("--decoys", action="store_true", help="the same names in other namespaces")
     parser.add_argument("--max-operations", type=int, default=0)
     parser.add_argument("--log", default="ERROR")
     options = parser.parse_args()
