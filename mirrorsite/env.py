@@ -157,7 +157,7 @@ def read_station(environ: Mapping[str, str]) -> StationSettings:
             "MIRRORSITE_DATABASE_URL is set, but this version keeps its data in SQLite; remove it"
         )
     host, port = _address("MIRRORSITE_HTTP", values.get("http", "127.0.0.1:8000"))
-    tls_cert = values.get("tls_cert", "")
+    tls_cert = _path(values.get("tls_cert", ""))
     scheme = "https" if tls_cert else "http"
     return StationSettings(
         name=name,
@@ -169,7 +169,7 @@ def read_station(environ: Mapping[str, str]) -> StationSettings:
             "/"
         ),
         tls_cert=tls_cert,
-        tls_key=values.get("tls_key", ""),
+        tls_key=_path(values.get("tls_key", "")),
         insecure_http=_flag("MIRRORSITE_INSECURE_HTTP", values.get("insecure_http", "")),
         opcua=values.get("opcua", "127.0.0.1:4840"),
         link=values.get("link", "127.0.0.1:7800"),
@@ -214,6 +214,10 @@ def _address(variable: str, text: str) -> tuple[str, int]:
     if not colon or not port.isdigit() or not 0 < int(port) < 65536:
         raise SettingError(f"{variable} is {text!r}; it takes host:port, such as 127.0.0.1:8000")
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _path(text: str) -> str:
+    return str(Path(text).absolute()) if text else ""
 
 
 def _bracketed(host: str) -> str:

@@ -99,6 +99,8 @@ def _environ(station: StationSettings, process: str) -> Mapping[str, str]:
         "MIRRORSITE_STATION": station.name,
         "MIRRORSITE_DATA_DIR": str(station.data_dir),
         "MIRRORSITE_RUN_DIR": str(station.run_dir),
+        "MIRRORSITE_TLS_CERT": station.tls_cert,  # absolute: a child works in another folder
+        "MIRRORSITE_TLS_KEY": station.tls_key,
         "DJANGO_SETTINGS_MODULE": "mirrorsite.settings",
         "PYTHONUNBUFFERED": "1",
         "MALLOC_ARENA_MAX": "2",  # glibc's arena per thread made workers a third larger
