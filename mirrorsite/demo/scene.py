@@ -214,6 +214,7 @@ class Scene:
                 "MIRRORSITE_OPCUA": f"{LOOPBACK}:{self._ports['opcua']}",
                 "MIRRORSITE_LINK": f"{LOOPBACK}:{self._ports['link']}",
                 "MIRRORSITE_NO_BOOTSTRAP": "1",
+                "MIRRORSITE_LOG_FORMAT": "text" if sys.stderr.isatty() else "json",
             },
             grace_seconds=40.0,  # it stops its own processes in order
             take_line=self._take_line,
