@@ -44,6 +44,9 @@ CLAIM_EVERY: Final = 0.1
 #: A configuration that cannot be read is asked for again after so many seconds.
 LOAD_RETRY: Final = 2.0
 DRAIN_SECONDS: Final = 1.0
+#: How long a pipe that failed rests, in seconds: longer than its end takes, and ever longer.
+FIRST_REST: Final = 2.0
+LONGEST_REST: Final = 60.0
 EMPTY: Final = Wanted(revision=0, servers={}, pipes={})
 
 
@@ -83,6 +86,8 @@ class PipeHost:
         self._generation = -1
         self._started = time.monotonic()
         self._unclaimed_since: dict[str, float] = {}
+        self._resting: dict[str, tuple[float, int]] = {}  # pipe -> until when, faults so far
+        self._endings: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -153,16 +158,28 @@ class PipeHost:
             await asyncio.sleep(BEAT)
 
     def _tick(self, runner: PipeRunner, now: float) -> None:
-        """One pipe's fault is that pipe's: it is started again, the others do not notice."""
         try:
             runner.tick(now)
-        except Exception as error:
-            log.exception("pipe %s failed", runner.pipe.name)
-            name = runner.pipe.name
-            sentence = Reason.PIPE_FAULTED.sentence(pipe=name, why=error)
-            emit(EventKind.PIPE, Reason.PIPE_FAULTED.name, Severity.HIGH, name, sentence)
-            self.runners.pop(name).close()
-            self._claims.release(name)  # whoever is free takes it up
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other pipes go on
+            self._set_aside(runner.pipe.name, error)
+
+    def _set_aside(self, name: str, error: Exception) -> None:
+        """One pipe's fault is that pipe's: it rests and is started again, others do not notice."""
+        log.error("pipe %s failed", name, exc_info=error)
+        sentence = Reason.PIPE_FAULTED.sentence(pipe=name, why=error)
+        emit(EventKind.PIPE, Reason.PIPE_FAULTED.name, Severity.HIGH, name, sentence)
+        now = time.monotonic()
+        until, faults = self._resting.get(name, (0.0, 0))
+        if now - until > LONGEST_REST:
+            faults = 0  # it ran well for long
+        rest = min(LONGEST_REST, FIRST_REST * 2.0**faults)
+        self._resting[name] = (now + rest, min(faults + 1, 16))
+        if name in self.runners:
+            ending = asyncio.create_task(self._end(name), name=f"end of {name}")
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
+        else:
+            self._claims.release(name)
 
     def _take_slot(self) -> None:
         slot = self._board.host(self.index)
@@ -221,11 +238,17 @@ class PipeHost:
             elif changes[name].restart or {pipe.source, pipe.target} & altered:
                 await self._end(name, keep_claim=True)
             elif not changes[name].is_nothing:
-                self.runners[name].change(pipe, changes[name])
+                self._change(name, pipe, changes[name])
             else:
                 self.runners[name].pipe = pipe
         await self._drop_unused_connections(altered)
         self._claim_now()
+
+    def _change(self, name: str, pipe: Pipe, change: PipeChange) -> None:
+        try:
+            self.runners[name].change(pipe, change)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other pipes go on
+            self._set_aside(name, error)
 
     def _is_runnable(self, pipe: Pipe) -> bool:
         return (
@@ -284,7 +307,7 @@ class PipeHost:
         now = time.monotonic()
         living = self._claims.living_workers(self._workers)
         for place, name in enumerate(runnable):
-            if name in self.runners:
+            if name in self.runners or self._rests(name, now):
                 continue
             unclaimed = now - self._unclaimed_since.setdefault(name, now)
             if may_claim(
@@ -297,11 +320,17 @@ class PipeHost:
             ) and self._claims.claim(name):
                 self._begin(self.wanted.pipes[name])
 
+    def _rests(self, name: str, now: float) -> bool:
+        return name in self._resting and self._resting[name][0] > now
+
     def _begin(self, pipe: Pipe) -> None:
         self._unclaimed_since.pop(pipe.name, None)
-        self.runners[pipe.name] = PipeRunner(
-            pipe, self._connection(pipe.source), self._connection(pipe.target), self._gate
-        )
+        try:
+            self.runners[pipe.name] = PipeRunner(
+                pipe, self._connection(pipe.source), self._connection(pipe.target), self._gate
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other pipes go on
+            self._set_aside(pipe.name, error)
 
     def _connection(self, name: str) -> ServerConnection:
         connection = self.connections.get(name)
@@ -313,10 +342,12 @@ class PipeHost:
 
     async def _end(self, name: str, *, keep_claim: bool = False) -> None:
         runner = self.runners.pop(name)
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 await runner.drain()
                 await runner.unsubscribe()
+        except Exception as error:  # noqa: BLE001 - it ends all the same
+            log.warning("pipe %s did not end in order: %r", name, error)
         runner.close()
         if not keep_claim:
             self._claims.release(name)

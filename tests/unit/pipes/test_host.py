@@ -1,0 +1,178 @@
+"""A pipe host when one of its pipes fails: the others do not notice."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+
+from pipes import host as host_module
+from pipes.claims import Claims
+from pipes.core.wanted import Pipe, Server, Wanted
+from pipes.host import PipeHost
+from pipes.pki import Pki
+from redundancy.signals import event_emitted
+
+
+class PlayedRunner:
+    """A runner that fails where the test says so."""
+
+    fails_at: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, pipe: Pipe, *_: Any) -> None:
+        self.pipe = pipe
+        self.ticks = 0
+        self.is_closed = False
+        self._fail("start")
+
+    def _fail(self, when: str) -> None:
+        if self.fails_at.get(self.pipe.name) == when:
+            raise RuntimeError(f"broken {when}")
+
+    def tick(self, _now: float) -> None:
+        self.ticks += 1
+        self._fail("tick")
+
+    def change(self, *_: Any) -> None:
+        self._fail("change")
+
+    async def drain(self) -> None:
+        self._fail("drain")
+
+    async def unsubscribe(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class PlayedConnection:
+    def __init__(self, server: Server, *_: Any) -> None:
+        self.server = server
+
+    def start(self) -> None:
+        return None
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(host_module.time, "monotonic", lambda: now.seconds)
+    return now
+
+
+@pytest.fixture
+def host(monkeypatch, tmp_path, clock):
+    monkeypatch.setattr(host_module, "PipeRunner", PlayedRunner)
+    monkeypatch.setattr(host_module, "ServerConnection", PlayedConnection)
+    monkeypatch.setattr(PlayedRunner, "fails_at", {})
+    found = PipeHost(
+        index=1,
+        workers=1,
+        claims=Claims(tmp_path / "claims", 1),
+        board=SimpleNamespace(term=1),  # type: ignore[arg-type]
+        pki=Pki(tmp_path),
+        application_uri="urn:mirrorsite:TEST",
+        load_wanted=lambda: found.wanted,
+        socket_path=tmp_path / "socket",
+    )
+    servers = {name: Server(name, "opc.tcp://127.0.0.1:1") for name in ("A", "B")}
+    pipes = {name: Pipe(name, "A", "B", {}) for name in ("P1", "P2")}
+    found.wanted = Wanted(1, servers, pipes)
+    return found
+
+
+@pytest.fixture
+def events():
+    seen = []
+
+    def receive(sender, **details):
+        seen.append(details["event"])
+
+    event_emitted.connect(receive)
+    yield seen
+    event_emitted.disconnect(receive)
+
+
+def beat(host: PipeHost) -> None:
+    for runner in list(host.runners.values()):
+        host._tick(runner, 0.0)
+
+
+async def ended(host: PipeHost) -> None:
+    await asyncio.gather(*host._endings)
+
+
+async def test_a_pipe_that_fails_rests_and_the_other_goes_on(host, clock, events):
+    host._claim_now()
+    failed, well = host.runners["P1"], host.runners["P2"]
+    PlayedRunner.fails_at["P1"] = "tick"
+    beat(host)
+    await ended(host)
+
+    assert failed.is_closed
+    assert list(host.runners) == ["P2"]
+    host._claim_now()
+    assert list(host.runners) == ["P2"], "it rests"
+    assert [e.code for e in events] == ["PIPE_FAULTED"]
+    assert "broken tick" in events[0].message
+
+    PlayedRunner.fails_at.clear()
+    clock.seconds += host_module.FIRST_REST + 0.1
+    host._claim_now()
+    assert host.runners["P1"] is not failed
+    assert host.runners["P2"] is well
+    assert not well.is_closed
+
+
+async def test_a_pipe_that_fails_again_and_again_rests_longer_and_longer(host, clock):
+    PlayedRunner.fails_at["P1"] = "start"
+    starts = []
+    for _ in range(3000):  # five minutes
+        before = host._resting.get("P1")
+        host._claim_now()
+        if host._resting.get("P1") != before:
+            starts.append(clock.seconds)
+        clock.seconds += 0.1
+
+    assert 7 <= len(starts) <= 10
+    assert starts[-1] - starts[-2] <= host_module.LONGEST_REST + 1
+    assert list(host.runners) == ["P2"]
+
+
+async def test_a_rest_is_short_again_after_the_pipe_ran_well_for_long(host, clock):
+    host._claim_now()
+    for _ in range(3):
+        PlayedRunner.fails_at["P1"] = "tick"
+        beat(host)
+        await ended(host)
+        PlayedRunner.fails_at.clear()
+        clock.seconds += 1000.0
+        host._claim_now()
+        assert "P1" in host.runners
+
+    assert host._resting["P1"][1] == 1
+
+
+async def test_a_change_that_cannot_be_carried_out_is_the_fault_of_its_pipe(host, events):
+    host._claim_now()
+    PlayedRunner.fails_at["P1"] = "change"
+
+    host._change("P1", host.wanted.pipes["P1"], SimpleNamespace())
+    await ended(host)
+
+    assert list(host.runners) == ["P2"]
+    assert [e.code for e in events] == ["PIPE_FAULTED"]
+
+
+async def test_a_pipe_that_cannot_drain_is_ended_all_the_same(host):
+    host._claim_now()
+    runner = host.runners["P1"]
+    PlayedRunner.fails_at["P1"] = "drain"
+
+    await host._end("P1")
+
+    assert runner.is_closed
+    assert host._claims.claim("P1")
