@@ -6,6 +6,7 @@ only a change of order of magnitude must not go unseen. ``pytest -s`` shows the 
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,8 @@ def at_most(seconds: float, what: str) -> Iterator[None]:
     yield
     taken = time.process_time() - started
     print(f"{what}: {taken:.2f} s of CPU")  # noqa: T201
-    assert taken < seconds, what
+    # Coverage makes each line cost several times as much.
+    assert taken < seconds * (1 if sys.gettrace() is None else 6), what
 
 
 def table() -> bytes:
