@@ -88,6 +88,7 @@ class PipeHost:
         self._unclaimed_since: dict[str, float] = {}
         self._resting: dict[str, tuple[float, int]] = {}  # pipe -> until when, faults so far
         self._endings: set[asyncio.Task[None]] = set()
+        self._is_applying = False
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -231,18 +232,29 @@ class PipeHost:
     async def _apply(self, wanted: Wanted, changes: Mapping[str, PipeChange]) -> None:
         before, self.wanted = self.wanted, wanted
         altered = changed_servers(before.servers, wanted.servers)
-        for name in list(self.runners):
-            pipe = wanted.pipes.get(name)
-            if pipe is None or not self._is_runnable(pipe):
-                await self._end(name)
-            elif changes[name].restart or {pipe.source, pipe.target} & altered:
-                await self._end(name, keep_claim=True)
-            elif not changes[name].is_nothing:
-                self._change(name, pipe, changes[name])
-            else:
-                self.runners[name].pipe = pipe
-        await self._drop_unused_connections(altered)
+        self._is_applying = True  # nothing is begun on a connection that is about to go
+        try:
+            for name in list(self.runners):
+                await self._reconcile(name, changes, altered)
+            await self._drop_unused_connections(altered)
+        finally:
+            self._is_applying = False
         self._claim_now()
+
+    async def _reconcile(
+        self, name: str, changes: Mapping[str, PipeChange], altered: frozenset[str]
+    ) -> None:
+        if name not in self.runners:
+            return  # it failed meanwhile
+        pipe = self.wanted.pipes.get(name)
+        if pipe is None or not self._is_runnable(pipe):
+            await self._end(name)
+        elif changes[name].restart or {pipe.source, pipe.target} & altered:
+            await self._end(name, keep_claim=True)
+        elif not changes[name].is_nothing:
+            self._change(name, pipe, changes[name])
+        else:
+            self.runners[name].pipe = pipe
 
     def _change(self, name: str, pipe: Pipe, change: PipeChange) -> None:
         try:
@@ -296,7 +308,8 @@ class PipeHost:
 
     async def _claim_pipes(self) -> None:
         while True:
-            self._claim_now()
+            if not self._is_applying:
+                self._claim_now()
             await asyncio.sleep(CLAIM_EVERY)
 
     def _claim_now(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from pipes import host as host_module
 from pipes.claims import Claims
+from pipes.core.reconcile import PipeChange
 from pipes.core.wanted import Pipe, Server, Wanted
 from pipes.host import PipeHost
 from pipes.pki import Pki
@@ -21,8 +22,9 @@ class PlayedRunner:
 
     fails_at: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, pipe: Pipe, *_: Any) -> None:
+    def __init__(self, pipe: Pipe, source: Any, target: Any, _gate: Any) -> None:
         self.pipe = pipe
+        self.connections = source, target
         self.ticks = 0
         self.is_closed = False
         self._fail("start")
@@ -42,7 +44,7 @@ class PlayedRunner:
         self._fail("drain")
 
     async def unsubscribe(self) -> None:
-        return None
+        await asyncio.sleep(0.3)  # a server takes its time
 
     def close(self) -> None:
         self.is_closed = True
@@ -52,14 +54,19 @@ class PlayedConnection:
     def __init__(self, server: Server, *_: Any) -> None:
         self.server = server
 
+        self.is_stopped = False
+
     def start(self) -> None:
         return None
+
+    async def stop(self) -> None:
+        self.is_stopped = True
 
 
 @pytest.fixture
 def clock(monkeypatch):
     now = SimpleNamespace(seconds=1000.0)
-    monkeypatch.setattr(host_module.time, "monotonic", lambda: now.seconds)
+    monkeypatch.setattr(host_module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     return now
 
 
@@ -176,3 +183,35 @@ async def test_a_pipe_that_cannot_drain_is_ended_all_the_same(host):
 
     assert runner.is_closed
     assert host._claims.claim("P1")
+
+
+async def test_a_pipe_whose_server_changed_begins_on_the_new_connection(host):
+    host._claim_now()
+    claiming = asyncio.create_task(host._claim_pipes())
+    before = host.runners["P1"]
+    servers = {**host.wanted.servers, "B": Server("B", "opc.tcp://127.0.0.1:2")}
+    wanted = Wanted(2, servers, host.wanted.pipes)
+
+    await host._apply(wanted, dict.fromkeys(wanted.pipes, PipeChange()))
+    claiming.cancel()
+
+    for name in ("P1", "P2"):
+        runner = host.runners[name]
+        assert runner is not before
+        assert not any(connection.is_stopped for connection in runner.connections)
+        assert runner.connections[1] is host.connections["B"]
+        assert runner.connections[1].server is servers["B"]
+
+
+async def test_a_pipe_that_fails_while_another_ends_is_passed_over(host):
+    host._claim_now()
+    wanted = Wanted(2, host.wanted.servers, {"P2": host.wanted.pipes["P2"]})
+    applying = asyncio.create_task(host._apply(wanted, {"P2": PipeChange(restart=True)}))
+    await asyncio.sleep(0)
+    PlayedRunner.fails_at["P2"] = "tick"
+    beat(host)
+
+    await applying
+    await ended(host)
+
+    assert host.runners == {}
