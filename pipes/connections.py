@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 ASK_AFTER: Final = 0.6
 DEAD_AFTER: Final = 1.4
 WATCH_EVERY: Final = 0.2
+CANCEL_AGAIN: Final = 0.5
 #: How often the server's clock is read, and how often it may show the same time, in seconds.
 CLOCK_EVERY: Final = 5.0
 CLOCK_STUCK_READS: Final = 3
@@ -82,6 +83,7 @@ class ServerConnection:
         self._listeners: list[Listener] = []
         self._attempt = 0
         self._again = asyncio.Event()
+        self._is_stopping = False
         self._lost: asyncio.Future[str] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -94,9 +96,11 @@ class ServerConnection:
 
     async def stop(self) -> None:
         """Close the session politely; the server then keeps nothing of it."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self._is_stopping = True
+        task = self._task
+        while task is not None and not task.done():
+            task.cancel()  # once may be not enough: a cancelled wait_for can lose it (Python 3.11)
+            await asyncio.wait({task}, timeout=CANCEL_AGAIN)
         session, self.session = self.session, None
         if session is not None:
             await session.close()
@@ -136,7 +140,7 @@ class ServerConnection:
     # -- the life of a connection ---------------------------------------------------------------
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_stopping:
             try:
                 await self._attempt_once()
             except asyncio.CancelledError:
@@ -160,6 +164,8 @@ class ServerConnection:
             self._failed(failure)
             return
         self.session = session
+        if self._is_stopping:
+            return
         self.connects += 1
         self._enter(ServerState.CONNECTED, "")
         self._report(Reason.SERVER_CONNECTED, Severity.INFO)
@@ -167,8 +173,12 @@ class ServerConnection:
         self.session = None
         session.abort()
         self.last_error = why
-        self._enter(ServerState.DISCONNECTED, why)
-        self._report(Reason.SERVER_LOST, Severity.HIGH, why=why)
+        if session.is_hostile:
+            self._enter(ServerState.QUARANTINED, f"{self.name} breaks the protocol: {why}")
+            self._report(Reason.SERVER_QUARANTINED, Severity.HIGH, why=why, seconds=int(QUARANTINE))
+        else:
+            self._enter(ServerState.DISCONNECTED, why)
+            self._report(Reason.SERVER_LOST, Severity.HIGH, why=why)
         for listener in list(self._listeners):
             listener.disconnected(self)
 

@@ -1,7 +1,7 @@
 """One direction of one pipe: notifications of the reader become writes at the writer.
 
 A value that needs nothing goes straight through: `values` hands its bytes to the writer. Every
-handle that needs a look stands in ``_attention``: not ready yet, first value of a subscription,
+handle that needs a look has no place in ``_unseen``: not ready yet, first value of a subscription,
 a conversion, a deadband of ours, an item in error, an echo to suppress. Only those cost Python
 per value; `_consider` decides about one of them.
 
@@ -87,7 +87,8 @@ class Flow:
         self._is_reverse = is_reverse
         self._rules: dict[int, Rule] = {}
         self._histories: dict[int, History] = {}
-        self._attention: set[int] = set()
+        # What may pass without a look: handle -> the byte of type and rank that it must have.
+        self._unseen: dict[int, bytes] = {}
         self._unsubscribed: set[int] = set()  # what comes of these is of their former selves
         self._first: set[int] = set()
         self._holds: dict[int, float] = {}  # handle -> when to decide again
@@ -149,7 +150,7 @@ class Flow:
         self.staleness.disconnected()
 
     def _writer_gone(self) -> None:
-        self._attention.update(self.items)  # nothing is due until its target is known again
+        self._unseen.clear()  # nothing is due until its target is known again
         self.writer.disconnected()
         self.targets.disconnected()
 
@@ -173,7 +174,6 @@ class Flow:
     def add(self, items: Iterable[Item]) -> None:
         """Take items in; those of both directions have their guard in ``guards`` already."""
         new = [item for item in items if self._compile(item)]
-        self._attention.update(item.id for item in new)
         self._unsubscribed.update(item.id for item in new)
         self.writer.watched.update(i.id for i in new if i.direction is Direction.BOTH)
         self.writer.pending.limit = max(1, len(self.items))
@@ -197,12 +197,12 @@ class Flow:
         self.targets.remove(handles)
         self.writer.forget(handles)
         self.faults.forget(handles)
-        self._attention.difference_update(handles)
         self._unsubscribed.difference_update(handles)
         self._first.difference_update(handles)
         self._settling.difference_update(handles)
         known: tuple[dict[int, object], ...] = (
             self.items, self.last, self.held_back, self._rules, self._histories, self._holds,
+            self._unseen,
         )  # type: ignore[assignment]  # fmt: skip
         for table in known:
             for handle in handles:
@@ -230,12 +230,12 @@ class Flow:
         if self._unsubscribed or not values.keys() <= self.items.keys():
             values = self._without_strangers(values)
         self.received += len(values)
-        look: Collection[int] = special & values.keys() if special else ()
-        if self._attention:
-            look = (values.keys() & self._attention) | (special & values.keys())
+        unseen = self._unseen.get
+        look = {handle for handle, value in values.items() if value[1:2] != unseen(handle)}
+        if special:
+            look |= special & values.keys()
         if self._watches_status or self.writing.writes_status is False:
-            doubtful = {handle for handle, value in values.items() if value[0] & HAS_STATUS}
-            look = doubtful.union(look)
+            look.update(handle for handle, value in values.items() if value[0] & HAS_STATUS)
         if look:
             self._remember_good(look)
         self.last.update(values)
@@ -247,7 +247,7 @@ class Flow:
     def _remember_good(self, handles: Collection[int]) -> None:
         """What went straight through was not noted: it is the last value of its item."""
         for handle in handles:
-            if handle in self._attention:
+            if handle not in self._unseen:
                 continue
             value = self.last.get(handle)
             if value is None or value[0] & HAS_STATUS:
@@ -271,7 +271,8 @@ class Flow:
     def subscribing(self, handles: Collection[int]) -> None:
         self._unsubscribed.difference_update(handles)
         self._first.update(handles)
-        self._attention.update(handles)
+        for handle in handles:
+            self._unseen.pop(handle, None)
 
     def watch_refused(self, handle: int, status: int, message: str) -> None:
         if handle in self.items:
@@ -282,7 +283,7 @@ class Flow:
         deadband = absolute_deadband(self.items[handle])
         if deadband is not None:
             self._rules[handle] = self._rules[handle].with_own_deadband(deadband)
-            self._attention.add(handle)
+            self._unseen.pop(handle, None)
 
     def healed(self, why: str) -> None:
         self.healed_subscriptions += 1
@@ -334,7 +335,7 @@ class Flow:
         decision = decide_transfer(value, rule, target, history, self._now())
         self._holds.pop(handle, None)
         if history.not_good_since is not None:
-            self._attention.add(handle)  # until it is Good, each of its values is decided about
+            self._unseen.pop(handle, None)  # until it is Good, each of its values is decided about
         if isinstance(decision, Write):
             self.held_back.pop(handle, None)
             return self._unless_held(handle, value, decision.value, rule, target)
@@ -364,7 +365,7 @@ class Flow:
         self._first.discard(handle)
         watched = handle in self.writer.watched
         if not watched and self._may_pass_unseen(handle, value, rule, target):
-            self._attention.discard(handle)
+            self._unseen[handle] = value[1:2]
         if is_first and not watched and self._is_held(handle, written):
             self.faults.clear((handle,))
             return None
@@ -490,7 +491,7 @@ class Flow:
 
     def _read_target_again(self, handle: int) -> None:
         """The node is not what it was, or is away: the newest value follows when it is known."""
-        self._attention.add(handle)
+        self._unseen.pop(handle, None)
         self.writer.pending.forget((handle,))
         self.targets.again(handle)
 
@@ -526,7 +527,7 @@ class Flow:
 
     def _fault(self, handle: int, status: int, message: str, *, retries: bool) -> None:
         fault = self.faults.record(handle, status, message, retries=retries)
-        self._attention.add(handle)
+        self._unseen.pop(handle, None)
         self.writer.in_error.add(handle)
         if fault.count == 1:
             log.info("%s: item %s: %s", self.name, handle, message)

@@ -164,6 +164,11 @@ class Session:
         self.items_size = BatchSize(self.limits.monitored_items)
 
     @property
+    def is_hostile(self) -> bool:
+        """The server has broken a limit or the protocol; the session is lost by that."""
+        return self._connection.is_hostile
+
+    @property
     def last_heard(self) -> float:
         return self.calls.last_heard
 

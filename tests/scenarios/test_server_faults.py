@@ -30,6 +30,14 @@ def change(plant: Plant, names=TAGS) -> None:
     plant.set_many({name: float(next(_numbers)) for name in names})
 
 
+def started(mirror: Mirror) -> Mirror:
+    """Configure the station and see new values arrive: from here on the fault may come."""
+    mirror.apply()
+    change(mirror.source, list(mirror.names))
+    assert_equal_final_state(mirror, within=15, fault="started")
+    return mirror
+
+
 def changing(plant: Plant):
     def once() -> bool:
         change(plant)
@@ -40,8 +48,7 @@ def changing(plant: Plant):
 
 @pytest.mark.parametrize("codec", ["splice", "decode"])
 def test_f37_target_restarts_and_gets_every_value_again(shared_station, source, target, codec):
-    mirror = Mirror(shared_station, source, target, TAGS, pipe={"codec": codec}).apply()
-    assert_equal_final_state(mirror, within=15)
+    mirror = started(Mirror(shared_station, source, target, TAGS, pipe={"codec": codec}))
 
     target.kill()
     mirror.wait_for_server("TGT", "disconnected")
@@ -55,8 +62,7 @@ def test_f37_target_restarts_and_gets_every_value_again(shared_station, source, 
 def test_f38_a_target_that_hangs_is_noticed_and_holds_the_newest_values_afterwards(
     shared_station, source, target
 ):
-    mirror = Mirror(shared_station, source, target, TAGS).apply()
-    assert_equal_final_state(mirror, within=15)
+    mirror = started(Mirror(shared_station, source, target, TAGS))
     steadily(changing(source), during=1, what="values are on their way")
 
     with disturbed(target):
@@ -76,8 +82,7 @@ def test_f38_a_target_that_hangs_is_noticed_and_holds_the_newest_values_afterwar
 def test_f39_a_node_that_comes_late_is_picked_up(shared_station, source, target):
     source.ask("add_node", node="Late", value=1.0)
     names = {**{tag: tag for tag in TAGS}, "Late": "T000040"}
-    mirror = Mirror(shared_station, source, target, names).apply()
-    assert_equal_final_state(mirror, within=15)
+    mirror = started(Mirror(shared_station, source, target, names))
 
     source.restart()
     shown = mirror.wait_for_item("Late", "error", within=15)
@@ -95,8 +100,7 @@ def test_f39_a_node_that_comes_late_is_picked_up(shared_station, source, target)
 def test_f40_namespaces_that_move_in_a_restart_hit_no_wrong_node(shared_station, make_plant):
     north = make_plant(items=20, decoys=True, namespace_order="0123")
     south = make_plant(items=20, decoys=True, namespace_order="0123")
-    mirror = Mirror(shared_station, north, south, TAGS).apply()
-    assert_equal_final_state(mirror, within=15)
+    mirror = started(Mirror(shared_station, north, south, TAGS))
 
     for order in ("2013", "3201"):
         for plant in (south, north):
@@ -114,8 +118,7 @@ def test_f41_a_subscription_that_vanishes_silently_is_made_anew(
     shared_station, make_plant, target, maker
 ):
     source = make_plant(maker, items=20)
-    mirror = Mirror(shared_station, source, target, TAGS).apply()
-    assert_equal_final_state(mirror, within=15)
+    mirror = started(Mirror(shared_station, source, target, TAGS))
     healed = shared_station.pipe()["healed_subscriptions"]
 
     assert source.ask("delete_subscriptions") >= 1
@@ -128,8 +131,7 @@ def test_f41_a_subscription_that_vanishes_silently_is_made_anew(
 
 def test_an_item_that_falls_silent_is_subscribed_anew(shared_station, make_plant, target):
     source = make_plant(items=20)
-    mirror = Mirror(shared_station, source, target, TAGS).apply()
-    assert_equal_final_state(mirror, within=15)
+    mirror = started(Mirror(shared_station, source, target, TAGS))
 
     assert source.ask("mute", nodes=TAGS[:3]) == 3
     change(source)
@@ -142,8 +144,7 @@ def test_an_item_that_falls_silent_is_subscribed_anew(shared_station, make_plant
 @pytest.mark.node
 def test_f42_reconnecting_leaves_no_session_behind(shared_station, source, make_plant):
     target = make_plant("node", items=20, max_sessions=2)
-    mirror = Mirror(shared_station, source, target, TAGS).apply()
-    assert_equal_final_state(mirror, within=15)
+    mirror = started(Mirror(shared_station, source, target, TAGS))
 
     for attempt in range(50):
         host = "localhost" if attempt % 2 == 0 else "127.0.0.1"
@@ -192,9 +193,7 @@ def test_a_server_that_is_down_at_the_start_is_met_as_soon_as_it_is_up(
 
 
 def test_a_source_restart_moves_only_what_the_source_has_now(shared_station, source, target):
-    mirror = Mirror(shared_station, source, target, TAGS).apply()
-    change(source)
-    assert_equal_final_state(mirror, within=15)
+    mirror = started(Mirror(shared_station, source, target, TAGS))
 
     source.restart()  # its nodes have their start values again
 
@@ -206,9 +205,7 @@ def test_an_item_of_both_directions_is_equal_after_either_server_restarts(
     shared_station, make_plant
 ):
     north, south = make_plant(items=20), make_plant(items=20)
-    mirror = Mirror(shared_station, north, south, TAGS, item={"direction": "both"}).apply()
-    change(north)
-    assert_equal_final_state(mirror, within=15)
+    mirror = started(Mirror(shared_station, north, south, TAGS, item={"direction": "both"}))
 
     south.restart()
     assert_equal_final_state(mirror, within=5, fault="both directions, target back")
@@ -223,9 +220,7 @@ def test_an_item_of_both_directions_is_equal_after_either_server_restarts(
 def test_items_that_are_removed_while_the_target_is_away_are_not_written(
     shared_station, source, target
 ):
-    mirror = Mirror(shared_station, source, target, TAGS).apply()
-    change(source)
-    assert_equal_final_state(mirror, within=15)
+    mirror = started(Mirror(shared_station, source, target, TAGS))
     target.kill()
     mirror.wait_for_server("TGT", "disconnected")
     change(source)

@@ -90,6 +90,7 @@ class Plant:
         manager = Users(options.user, options.password)
         self.server = Server(user_manager=manager)
         self.nodes: dict[str, Any] = {}
+        self.types: dict[str, ua.VariantType] = {}
         self.misbehaviour = Misbehaviour(self.server, self.nodes)
         self.traffic = Traffic(self.server, self._write)
 
@@ -186,6 +187,7 @@ class Plant:
         if writable:
             await node.set_writable()
         self.nodes[name] = node
+        self.types[name] = variant.VariantType
         await self._write(name, ua.DataValue(variant, SourceTimestamp=STAMP))
 
     async def _write(self, name: str, value: ua.DataValue) -> None:
@@ -250,8 +252,7 @@ class Plant:
     async def set(self, command: dict[str, Any]) -> Any:
         """``node``, ``value``; also ``status`` and ``stamp`` (microseconds since 1970)."""
         name = command["node"]
-        current = await self.nodes[name].read_data_value(raise_on_bad_status=False)
-        await self._write(name, _data_value(command, current.Value))
+        await self._write(name, _data_value(command, self.types[name]))
 
     async def set_many(self, command: dict[str, Any]) -> Any:
         """``values`` by node; all of them get one timestamp."""
@@ -324,9 +325,9 @@ def _variant(kind: str, value: Any) -> ua.Variant:
     return ua.Variant(value, ua.VariantType[kind])
 
 
-def _data_value(command: dict[str, Any], current: ua.Variant) -> ua.DataValue:
+def _data_value(command: dict[str, Any], usual: ua.VariantType) -> ua.DataValue:
     kind = command.get("type")
-    variant_type = ua.VariantType[kind] if kind else current.VariantType
+    variant_type = ua.VariantType[kind] if kind else usual
     value = command.get("value")
     if variant_type is ua.VariantType.ByteString and isinstance(value, str):
         value = bytes.fromhex(value)

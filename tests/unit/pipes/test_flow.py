@@ -314,6 +314,21 @@ class TestNonsense:
         assert numbers(server.written[0]) == {2: 2.0}
         assert played.fault(1)
 
+    async def test_a_source_that_changes_its_type_while_it_runs_is_converted_again(self):
+        played, server = await connected(item(1))
+        played.come(i1=double(1.0))
+        server.answer()
+        played.come(i1=double(2.0))
+        server.answer()
+
+        played.come(i1=b"\x01\x06\x07\x00\x00\x00")  # an Int32
+        assert numbers(server.written[-1]) == {1: 7.0}
+        server.answer()
+        played.come(i1=b"\x01\x0c\x03\x00\x00\x00abc")
+
+        assert "Double" in played.fault(1)
+        assert server.sent == [], "a lenient server would have taken the text"
+
     async def test_a_rejected_value_is_forgotten_when_the_source_returns_to_the_written_one(self):
         played, server = await connected(item(1, deadband=Deadband(DeadbandType.ABSOLUTE, 1.0)))
         played.flow.filter_refused(1)

@@ -1,0 +1,172 @@
+"""The life of a connection: attempts, loss, quarantine, and an end that is an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipes import connections
+from pipes.connections import ServerConnection
+from pipes.core.choices import ServerState
+from pipes.core.values import DataValue
+from pipes.core.wanted import Server
+from pipes.opcua.session import ConnectFailed, FailureKind, ServerStatus
+from pipes.pki import Pki
+
+
+class PlayedSession:
+    is_hostile = False
+    fails: Exception | None = None
+
+    def __init__(self, on_lost: Callable[[str], None]) -> None:
+        self.on_lost = on_lost
+        self.ended = ""
+
+    @property
+    def last_heard(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def read_status(self) -> ServerStatus:
+        if self.fails is not None:
+            raise self.fails
+        return ServerStatus(0, int(self.last_heard * 1e7), 0)
+
+    async def read(self, nodes: list[Any]) -> list[DataValue]:
+        return [DataValue() for _ in nodes]
+
+    async def close(self) -> None:
+        self.ended = "closed"
+
+    def abort(self) -> None:
+        self.ended = "aborted"
+
+
+class Users:
+    """Listens to a connection, and counts."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.fails: Exception | None = None
+
+    def connected(self, _connection: ServerConnection) -> None:
+        self.seen.append("connected")
+        if self.fails is not None:
+            raise self.fails
+
+    def disconnected(self, _connection: ServerConnection) -> None:
+        self.seen.append("disconnected")
+
+
+class Played:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sessions: list[PlayedSession] = []
+        self.refusals: list[ConnectFailed] = []
+        self.swallows_cancel = False
+        self.made: type[PlayedSession] = PlayedSession
+        self.users = Users()
+        self.connection = ServerConnection(
+            Server("PLC", "opc.tcp://127.0.0.1:1"), Pki(Path("unused")), "urn:test"
+        )
+        self.connection.add_listener(self.users)
+        monkeypatch.setattr(connections.Session, "open", self._open)
+
+    async def _open(self, *_: Any, on_lost: Callable[[str], None], **__: Any) -> PlayedSession:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        if self.swallows_cancel:
+            with contextlib.suppress(asyncio.CancelledError):  # as Python 3.11's wait_for can
+                await asyncio.sleep(30)
+        session = self.made(on_lost)
+        self.sessions.append(session)
+        return session
+
+    async def until(self, state: ServerState) -> None:
+        async with asyncio.timeout(5):
+            while self.connection.state is not state:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def played(monkeypatch):
+    found = Played(monkeypatch)
+    yield found
+    async with asyncio.timeout(10):
+        await found.connection.stop()
+
+
+async def test_a_lost_session_is_followed_by_a_new_one(played):
+    played.connection.start()
+    await played.until(ServerState.CONNECTED)
+
+    played.connection.give_up_session("no answer")
+    await played.until(ServerState.DISCONNECTED)
+    await played.until(ServerState.CONNECTED)
+
+    assert played.sessions[0].ended == "aborted"
+    assert played.users.seen == ["connected", "disconnected", "connected"]
+    assert played.connection.connects == 2
+
+
+async def test_a_server_that_breaks_the_protocol_in_a_session_is_quarantined(played):
+    played.made = type("Hostile", (PlayedSession,), {"is_hostile": True})
+    played.connection.start()
+    await played.until(ServerState.CONNECTED)
+
+    played.connection.give_up_session("an answer is damaged")
+    await played.until(ServerState.QUARANTINED)
+
+    assert "PLC breaks the protocol: an answer is damaged" in played.connection.reason
+    assert len(played.sessions) == 1
+
+
+async def test_a_user_that_fails_ends_the_session_and_not_the_connection(played):
+    played.users.fails = ZeroDivisionError("of ours")
+    played.connection.start()
+    await played.until(ServerState.DISCONNECTED)
+
+    assert played.sessions[0].ended == "aborted"
+    assert played.users.seen[:2] == ["connected", "disconnected"]
+    assert "internal error" in played.connection.reason
+    played.users.fails = None
+    await played.until(ServerState.CONNECTED)
+
+
+async def test_a_watchdog_that_fails_ends_the_session_and_not_the_connection(played):
+    played.made = type("Odd", (PlayedSession,), {"fails": KeyError("odd")})
+    played.connection.start()
+    async with asyncio.timeout(5):
+        while len(played.sessions) < 2:
+            await asyncio.sleep(0.01)
+
+    assert played.sessions[0].ended == "aborted"
+    assert played.users.seen[:2] == ["connected", "disconnected"]
+
+
+async def test_a_refusal_is_shown_with_its_reason_and_tried_again_at_once_when_asked(played):
+    why = "the certificate of PLC is refused: it is not in the trust list"
+    played.refusals.append(ConnectFailed(FailureKind.REJECTED_CERTIFICATE, why))
+    played.connection.start()
+    await played.until(ServerState.REJECTED)
+    assert played.connection.reason == why
+
+    played.connection.retry_now()
+
+    await played.until(ServerState.CONNECTED)
+    assert played.connection.reason == ""
+
+
+async def test_an_end_is_an_end_even_if_the_first_cancellation_is_swallowed(played):
+    played.swallows_cancel = True
+    played.connection.start()
+    await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(5):
+        await played.connection.stop()
+
+    assert [session.ended for session in played.sessions] == ["closed"]
+    assert played.users.seen == [], "nobody is told of a session that is closed again"
