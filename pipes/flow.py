@@ -88,7 +88,7 @@ class Flow:
         self._rules: dict[int, Rule] = {}
         self._histories: dict[int, History] = {}
         # What may pass without a look: handle -> the byte of type and rank that it must have.
-        self._unseen: dict[int, bytes] = {}
+        self._unseen: dict[int, int] = {}
         self._unsubscribed: set[int] = set()  # what comes of these is of their former selves
         self._first: set[int] = set()
         self._holds: dict[int, float] = {}  # handle -> when to decide again
@@ -230,8 +230,7 @@ class Flow:
         if self._unsubscribed or not values.keys() <= self.items.keys():
             values = self._without_strangers(values)
         self.received += len(values)
-        unseen = self._unseen.get
-        look = {handle for handle, value in values.items() if value[1:2] != unseen(handle)}
+        look = self._other_types(values)
         if special:
             look |= special & values.keys()
         if self._watches_status or self.writing.writes_status is False:
@@ -243,6 +242,14 @@ class Flow:
             values = self._decided(values, look)
         if values:
             self.writer.offer(values)
+
+    def _other_types(self, values: dict[int, bytes]) -> set[int]:
+        """The handles whose value is not of the type that may pass without a look."""
+        unseen = self._unseen.get
+        try:
+            return {handle for handle, value in values.items() if value[1] != unseen(handle)}
+        except IndexError:  # a DataValue without anything is a single byte
+            return {handle for handle, v in values.items() if len(v) < 2 or v[1] != unseen(handle)}
 
     def _remember_good(self, handles: Collection[int]) -> None:
         """What went straight through was not noted: it is the last value of its item."""
@@ -365,7 +372,7 @@ class Flow:
         self._first.discard(handle)
         watched = handle in self.writer.watched
         if not watched and self._may_pass_unseen(handle, value, rule, target):
-            self._unseen[handle] = value[1:2]
+            self._unseen[handle] = value[1]
         if is_first and not watched and self._is_held(handle, written):
             self.faults.clear((handle,))
             return None

@@ -329,6 +329,15 @@ class TestNonsense:
         assert "Double" in played.fault(1)
         assert server.sent == [], "a lenient server would have taken the text"
 
+    async def test_a_value_that_has_nothing_in_it_holds_up_no_other(self):
+        played, server = await connected(item(1), item(2))
+        played.come(i1=double(1.0), i2=double(2.0))
+        server.answer()
+
+        played.come(i1=b"\x00", i2=double(3.0))
+
+        assert server.written[-1][2] == double(3.0)
+
     async def test_a_rejected_value_is_forgotten_when_the_source_returns_to_the_written_one(self):
         played, server = await connected(item(1, deadband=Deadband(DeadbandType.ABSOLUTE, 1.0)))
         played.flow.filter_refused(1)
