@@ -222,6 +222,7 @@ def _install_packages(python: Path, locks: Sequence[Path], wheels: Path | None) 
         wanted += ["--no-index", "--find-links", str(wheels)]
     for lock in locks:
         wanted += ["-r", str(lock)]
+    # Copies: linked files would share what happens to them with every other environment of uv.
     uv = shutil.which("uv")
     if uv:
         command = [
@@ -230,6 +231,7 @@ def _install_packages(python: Path, locks: Sequence[Path], wheels: Path | None) 
             "install",
             "-q",
             "--compile-bytecode",
+            "--link-mode=copy",
             "--python",
             str(python),
             *wanted,
