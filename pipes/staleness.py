@@ -12,8 +12,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pipes.core.binary import DecodeError, comparable
+from pipes.core.binary import DecodeError, comparable, decode_data_value
 from pipes.core.choices import Trigger
+from pipes.core.filtering import passes
 from pipes.feed import Feed
 from pipes.opcua.reading import read_values
 
@@ -79,7 +80,7 @@ class Staleness:
             newest = before[handle]
             if newest is None or self._last.get(handle) is not newest:
                 continue
-            if _differ(value, newest):
+            if _differ(value, newest, self._deadband(handle)):
                 self._suspects.setdefault(handle, (newest, now))
 
     def _next_handles(self) -> list[int]:
@@ -91,19 +92,23 @@ class Staleness:
         self._place += len(part)
         return part
 
+    def _deadband(self, handle: int) -> float:
+        """What the server was asked to filter; some compare with the last sample, not report."""
+        item = self._feed.wanted.get(handle)
+        return 0.0 if item is None else item.absolute_deadband or 0.0
+
     def _is_telling(self, handle: int) -> bool:
         item = self._feed.wanted.get(handle)
-        return (
-            item is not None
-            and item.absolute_deadband is None
-            and item.trigger is not Trigger.STATUS
-            and not item.index_range
-        )
+        return item is not None and item.trigger is not Trigger.STATUS and not item.index_range
 
 
-def _differ(value: bytes, newest: bytes) -> bool:
-    """Whether a read value is another than the notified one; one that is damaged tells nothing."""
+def _differ(value: bytes, newest: bytes, deadband: float) -> bool:
+    """Whether a read value should have been notified; one that is damaged tells nothing."""
     try:
-        return comparable(value) != comparable(newest)
+        if comparable(value) == comparable(newest):
+            return False
+        return deadband <= 0 or passes(
+            decode_data_value(newest), decode_data_value(value), Trigger.STATUS_VALUE, deadband
+        )
     except DecodeError:
         return False

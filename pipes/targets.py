@@ -120,7 +120,7 @@ class Targets:
             self._unusable(handle, info.status, "")
             return False
         if not info.is_writable:
-            self._unusable(handle, BAD_NOT_WRITABLE, "the target's AccessLevel forbids writing")
+            self._unusable(handle, BAD_NOT_WRITABLE, "")
             return False
         self._missing.pop(handle, None)
         self.infos[handle] = info

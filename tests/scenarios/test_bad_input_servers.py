@@ -39,6 +39,20 @@ def secure_plant(shared_plant, tmp_path_factory):
     )
 
 
+@pytest.fixture
+def refuse():
+    """Tell a plant which writes to refuse; the end of the test ends it."""
+    told = []
+
+    def tell(plant, statuses):
+        told.append((plant, statuses))
+        plant.ask("refuse", statuses=statuses)
+
+    yield tell
+    for plant, statuses in told:
+        plant.ask("refuse", statuses=dict.fromkeys(statuses, ""))
+
+
 def change(plant, names=TAGS):
     plant.set_many({name: float(next(_numbers)) for name in names})
 
@@ -48,7 +62,7 @@ def pids(station):
 
 
 def test_f44_items_that_a_target_refuses_say_why_and_leave_the_others_alone(
-    shared_station, source, target
+    shared_station, source, target, refuse
 ):
     names = {
         "T000000": "T000000",  # denied
@@ -59,7 +73,7 @@ def test_f44_items_that_a_target_refuses_say_why_and_leave_the_others_alone(
         **{tag: tag for tag in TAGS[6:]},
     }
     source.set("Scalar.String", "no number")
-    target.ask("refuse", statuses={"T000000": "BadUserAccessDenied", "T000001": "BadTypeMismatch"})
+    refuse(target, {"T000000": "BadUserAccessDenied", "T000001": "BadTypeMismatch"})
     mirror = Mirror(shared_station, source, target, names).apply()
     change(source)
     mirror.wait_for_item("T000000", "error")
@@ -90,7 +104,7 @@ def test_f44_items_that_a_target_refuses_say_why_and_leave_the_others_alone(
         "items of P1 fail" in event["message"] for event in shared_station.events(search="P1")
     ), shared_station.events()[:5]
 
-    target.ask("refuse", statuses={"T000000": "", "T000001": ""})
+    refuse(target, {"T000000": "", "T000001": ""})
     change(source)
     took(
         "F44 recovery after the refusals end",
