@@ -23,7 +23,6 @@ BAD = code_of("BadCommunicationError")
         (double(12.0), double(1.0), 10.0, True),
         (double(1.0, status=BAD), double(1.0), 10.0, True),
         # A damaged value says nothing, and stops nothing.
-        (b"\x01\x0b\x00", double(1.0), 0.0, False),
         (double(1.0), b"\x01\x0b\x00", 10.0, False),
     ],
 )
