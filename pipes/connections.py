@@ -33,6 +33,8 @@ ASK_AFTER: Final = 0.6
 DEAD_AFTER: Final = 1.4
 WATCH_EVERY: Final = 0.2
 CANCEL_AGAIN: Final = 0.5
+#: How long an attempt may go on after the end was asked for, in seconds.
+OPEN_PATIENCE: Final = 1.5
 #: How often the server's clock is read, and how often it may show the same time, in seconds.
 CLOCK_EVERY: Final = 5.0
 CLOCK_STUCK_READS: Final = 3
@@ -84,6 +86,7 @@ class ServerConnection:
         self._attempt = 0
         self._again = asyncio.Event()
         self._is_stopping = False
+        self._is_opening = False
         self._lost: asyncio.Future[str] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -95,9 +98,14 @@ class ServerConnection:
         self._task = asyncio.create_task(self._run(), name=f"connection {self.name}")
 
     async def stop(self) -> None:
-        """Close the session politely; the server then keeps nothing of it."""
+        """Close the session politely; the server then keeps nothing of it.
+
+        One that is just being opened is waited for: cut off half-way it would stay on the server.
+        """
         self._is_stopping = True
         task = self._task
+        if task is not None and self._is_opening:
+            await asyncio.wait({task}, timeout=OPEN_PATIENCE)
         while task is not None and not task.done():
             task.cancel()  # once may be not enough: a cancelled wait_for can lose it (Python 3.11)
             await asyncio.wait({task}, timeout=CANCEL_AGAIN)
@@ -148,11 +156,13 @@ class ServerConnection:
             except Exception as error:
                 log.exception("connection to %s failed unexpectedly", self.name)
                 self._failed(ConnectFailed(FailureKind.PROTOCOL, str(error)))
-            await self._pause()
+            if not self._is_stopping:
+                await self._pause()
 
     async def _attempt_once(self) -> None:
         self._again.clear()
         self._lost = asyncio.get_running_loop().create_future()
+        self._is_opening = True
         try:
             session = await Session.open(
                 self.server,
@@ -163,6 +173,8 @@ class ServerConnection:
         except ConnectFailed as failure:
             self._failed(failure)
             return
+        finally:
+            self._is_opening = False
         self.session = session
         if self._is_stopping:
             return

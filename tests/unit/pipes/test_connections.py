@@ -67,6 +67,7 @@ class Played:
         self.sessions: list[PlayedSession] = []
         self.refusals: list[ConnectFailed] = []
         self.swallows_cancel = False
+        self.takes = 0.0
         self.made: type[PlayedSession] = PlayedSession
         self.users = Users()
         self.connection = ServerConnection(
@@ -78,6 +79,7 @@ class Played:
     async def _open(self, *_: Any, on_lost: Callable[[str], None], **__: Any) -> PlayedSession:
         if self.refusals:
             raise self.refusals.pop(0)
+        await asyncio.sleep(self.takes)
         if self.swallows_cancel:
             with contextlib.suppress(asyncio.CancelledError):  # as Python 3.11's wait_for can
                 await asyncio.sleep(30)
@@ -158,6 +160,29 @@ async def test_a_refusal_is_shown_with_its_reason_and_tried_again_at_once_when_a
 
     await played.until(ServerState.CONNECTED)
     assert played.connection.reason == ""
+
+
+async def test_a_session_that_is_just_being_opened_is_closed_and_not_cut_off(played):
+    played.takes = 0.2
+    played.connection.start()
+    await asyncio.sleep(0.05)
+
+    await played.connection.stop()
+
+    assert [session.ended for session in played.sessions] == ["closed"]
+    assert played.users.seen == []
+
+
+async def test_a_server_that_never_answers_does_not_hold_up_the_end(played, monkeypatch):
+    monkeypatch.setattr(connections, "OPEN_PATIENCE", 0.1)
+    played.takes = 1000.0
+    played.connection.start()
+    await asyncio.sleep(0.05)
+
+    async with asyncio.timeout(2):
+        await played.connection.stop()
+
+    assert played.sessions == []
 
 
 async def test_an_end_is_an_end_even_if_the_first_cancellation_is_swallowed(played):
