@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from pipes.core.choices import CodecName, Trigger
 from pipes.core.node_ids import NodeIdError
+from pipes.core.patience import Patience
 from pipes.core.status_codes import code_of
 from pipes.core.values import is_bad
 from pipes.opcua.lane import MonitoredItemSpec, Subscription, SubscriptionSettings
@@ -28,6 +29,10 @@ ITEMS_PER_SUBSCRIPTION: Final = 5_000
 KEEP_ALIVE_SECONDS: Final = 2.5
 #: A subscription that says nothing for so many keep-alive times is taken for dead.
 SILENT_KEEP_ALIVES: Final = 3
+#: The longest that this becomes while subscriptions fall silent again and again, and how long
+#: none may have done so for it to be short again, in seconds.
+LONGEST_SILENCE: Final = 60.0
+CALM_SECONDS: Final = 120.0
 FIRST_RETRY: Final = 0.5
 LONGEST_RETRY: Final = 4.0
 FILTER_REFUSALS: Final = frozenset(
@@ -115,6 +120,9 @@ class Feed:
         self._place: dict[int, _Stream] = {}
         self._retries: dict[int, tuple[float, int]] = {}  # handle -> (when, attempt)
         self._no_filter: set[int] = set()
+        self._patience = Patience(
+            KEEP_ALIVE_SECONDS * SILENT_KEEP_ALIVES, LONGEST_SILENCE, CALM_SECONDS
+        )
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -164,9 +172,10 @@ class Feed:
 
     def tick(self, now: float) -> None:
         """Look at the clock: silent subscriptions, items whose next try is due."""
-        limit = KEEP_ALIVE_SECONDS * SILENT_KEEP_ALIVES
+        limit = self._patience.limit(now)
         for stream in list(self._streams):
-            if now - stream.heard > limit:
+            if now - stream.heard > limit and not stream.is_lost:
+                self._patience.use(now)
                 self.renew(stream, f"silent for {now - stream.heard:.0f} s")
         if any(when <= now for when, _ in self._retries.values()):
             self._wake.set()
