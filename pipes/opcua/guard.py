@@ -35,13 +35,14 @@ from asyncua.ua import ua_binary
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from pipes.core.splice import encode_string
-from pipes.core.status_codes import name_of
+from pipes.core.status_codes import code_of, name_of
 from pipes.opcua.errors import HostileServer
 
 MAX_MESSAGE: Final = 16 * 1024 * 1024
 CHUNK: Final = 65536
 #: Part 6, 7.1.2.3: no buffer is smaller than this, so no honest message has more chunks.
 LEAST_BUFFER: Final = 8192
+REQUEST_TOO_LARGE: Final = code_of("BadRequestTooLarge")
 MAX_CHUNKS: Final = MAX_MESSAGE // LEAST_BUFFER
 MAX_NESTING: Final = 32
 MAX_ELEMENTS: Final = 1_000_000
@@ -154,7 +155,12 @@ class GuardedProtocol(UASocketProtocol):
         try:
             rest = self._take_chunks(stream)
         except UaStatusCodeError as error:
-            self.drop(f"the server answered {error}")
+            # asyncua says so itself when a message goes beyond the limits of the Hello; a server
+            # that means ours answers BadTcpMessageTooLarge (Part 6, 7.1.5).
+            if error.code == REQUEST_TOO_LARGE:
+                self.drop("a message of the server has no end", hostile=True)
+            else:
+                self.drop(f"the server answered {error}")
         except HostileServer as error:
             self.drop(str(error), hostile=True)
         except Exception as error:  # noqa: BLE001  asyncua raises what it likes on bad bytes

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import deque
 from pathlib import Path
@@ -215,7 +216,7 @@ class Station:
         return self.get(f"/items/{item_id}")["status"]
 
     def events(self, **filters: str) -> list[dict[str, Any]]:
-        query = "&".join(f"{k}={v}" for k, v in {"limit": "1000", **filters}.items())
+        query = urllib.parse.urlencode({"limit": "1000", **filters})
         return self.get(f"/chronicle?{query}")["results"]
 
 

@@ -257,7 +257,7 @@ class Connection:
                 await self.endless_chunks(request_id)
                 return
             if self.how in BOMBS:
-                self.answer(request_id, self.bombed(BOMBS[self.how]))
+                self.answer(request_id, self.bombed(BOMBS[self.how], len(nodes)))
                 return
         answer = ua.ReadResponse()
         answer.Results = [self.value(node.NodeId) for node in nodes]
@@ -269,10 +269,14 @@ class Connection:
             return ua.DataValue(StatusCode=ua.StatusCode(ua.StatusCodes.BadNodeIdUnknown))
         return ua.DataValue(found)
 
-    def bombed(self, variant: bytes) -> bytes:
+    def bombed(self, variant: bytes, count: int) -> bytes:
+        """As many values as were asked for, each of them the bomb until it has gone off."""
         answer = ua_binary.struct_to_binary(ua.ReadResponse())
         head = answer[:-8]  # without the two empty arrays
-        return head + struct.pack("<i", 1) + b"\x01" + variant + struct.pack("<i", -1)
+        harmless = b"\x01\x00" * (count - 1)
+        return (
+            head + struct.pack("<i", count) + b"\x01" + variant + harmless + struct.pack("<i", -1)
+        )
 
     async def endless_chunks(self, request_id: int) -> None:
         while True:

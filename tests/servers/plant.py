@@ -252,7 +252,14 @@ class Plant:
     async def set(self, command: dict[str, Any]) -> Any:
         """``node``, ``value``; also ``status`` and ``stamp`` (microseconds since 1970)."""
         name = command["node"]
+        if command.get("type"):
+            self._take_any_type(name)
         await self._write(name, _data_value(command, self.types[name]))
+
+    def _take_any_type(self, name: str) -> None:
+        """asyncua refuses a value of another type than the present one; some servers do not."""
+        node = self.server.iserver.aspace._nodes[self.nodes[name].nodeid]
+        node.attributes[ua.AttributeIds.Value].value = None
 
     async def set_many(self, command: dict[str, Any]) -> Any:
         """``values`` by node; all of them get one timestamp."""
