@@ -17,6 +17,7 @@ from pipes.core.choices import Direction, ItemState
 from pipes.core.json_values import data_value_to_json
 from pipes.core.latency import Latency
 from pipes.core.status_codes import name_of
+from pipes.core.transfer import has_value
 from pipes.core.values import is_bad, is_good, unix_to_ticks
 from pipes.core.wanted import Item
 from pipes.flow import Flow
@@ -97,6 +98,8 @@ def _state_of(value: bytes, held_back: str) -> tuple[ItemState, str]:
         status = status_of(value)
     except DecodeError as error:
         return ItemState.ERROR, f"the value cannot be decoded: {error}"
+    if not is_bad(status) and not has_value(value):
+        return ItemState.BAD, held_back or "the source has no value"
     if is_good(status):
         return ItemState.GOOD, held_back
     if is_bad(status):

@@ -163,6 +163,11 @@ def watches_status(item: Item, pipe: Pipe) -> bool:
     return (item.quality or pipe.quality) is not Quality.PROPAGATE
 
 
+def has_value(value: bytes) -> bool:
+    """Whether an encoded DataValue has a Variant, and not one of type Null."""
+    return bool(value[0] & HAS_VALUE) and value[1] != VariantType.NULL
+
+
 def passes_untouched(value: bytes, rule: Rule, target: Target) -> bool:
     """Whether values like this one may go through as bytes from now on."""
     return not rule.needs_look and _fits(value, target)
@@ -180,14 +185,14 @@ def decide_transfer(
 
 def _decide(value: bytes, rule: Rule, target: Target, history: History, now: float) -> Decision:
     status = status_of(value)
-    has_value = bool(value[0] & HAS_VALUE) and value[1] != VariantType.NULL
-    _note_status(history, is_good(status) and has_value, now)
+    is_there = has_value(value)
+    _note_status(history, is_good(status) and is_there, now)
     since = now if history.not_good_since is None else history.not_good_since
     verdict = decide_quality(
         rule.quality,
         Reading(
             status=status,
-            has_value=has_value,
+            has_value=is_there,
             not_good_seconds=now - since,
             has_last_good=history.last_good is not None,
             is_reported=history.is_reported,

@@ -179,7 +179,7 @@ def test_f51_values_of_every_odd_kind_are_the_affair_of_their_item(shared_statio
     source.set("Array.Double", 1.5, type="Double")
     assert mirror.wait_for_item("Array.Double", "error")["reason"]
     source.set("Scalar.String", None, type="Null")
-    eventually(lambda: mirror.item("Scalar.String")["reason"] != "", within=5)
+    assert "no value" in mirror.wait_for_item("Scalar.String", "bad")["reason"]
 
     change(source)
     plain = Mirror(shared_station, source, target, TAGS)
