@@ -13,9 +13,11 @@ import logging
 import random
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+from pipes.core.backoff import Backoff
 from pipes.core.choices import ServerState
 from pipes.core.node_ids import encode
 from pipes.core.reasons import Reason
@@ -38,8 +40,7 @@ OPEN_PATIENCE: Final = 1.5
 #: How often the server's clock is read, and how often it may show the same time, in seconds.
 CLOCK_EVERY: Final = 5.0
 CLOCK_STUCK_READS: Final = 3
-FIRST_DELAY: Final = 0.3
-LONGEST_DELAY: Final = 3.0
+BACKOFF: Final = Backoff(first_seconds=0.3, longest_seconds=3.0, factor=1.6)
 #: A session that lived so long was a success: the next back-off begins anew.
 SETTLED_SECONDS: Final = 3.0
 REJECTED_DELAY: Final = 15.0
@@ -64,6 +65,9 @@ class Listener(Protocol):
     def connected(self, connection: ServerConnection) -> None: ...
 
     def disconnected(self, connection: ServerConnection) -> None: ...
+
+    def failed(self, error: Exception) -> None:
+        """One of the calls above raised this."""
 
 
 class ServerConnection:
@@ -191,18 +195,24 @@ class ServerConnection:
         else:
             self._enter(ServerState.DISCONNECTED, why)
             self._report(Reason.SERVER_LOST, Severity.HIGH, why=why)
-        for listener in list(self._listeners):
-            listener.disconnected(self)
+        self._tell(lambda listener: listener.disconnected(self))
 
     async def _use(self, session: Session, lost: asyncio.Future[str]) -> str:
         """Hand the session to its users until it is lost; whatever they do, it ends once."""
         try:
-            for listener in list(self._listeners):
-                listener.connected(self)
+            self._tell(lambda listener: listener.connected(self))
             return await self._watch(session, lost)
         except Exception as error:
             log.exception("the session on %s failed unexpectedly", self.name)
             return f"an internal error: {error!r}"
+
+    def _tell(self, what: Callable[[Listener], None]) -> None:
+        """Tell every user of the connection; one that fails is told so and hinders no other."""
+        for listener in list(self._listeners):
+            try:
+                what(listener)
+            except Exception as error:  # noqa: BLE001 - it is raised again in its own pipe
+                listener.failed(error)
 
     def _failed(self, failure: ConnectFailed) -> None:
         state, reason = _STATES[failure.kind]
@@ -218,9 +228,9 @@ class ServerConnection:
         elif self.state is ServerState.REJECTED:
             delay = REJECTED_DELAY
         else:
-            delay = min(LONGEST_DELAY, FIRST_DELAY * 1.6**self._attempt)
+            chance = random.random()  # noqa: S311 - spreads attempts, keeps no secret
+            delay = BACKOFF.delay_seconds(self._attempt + 1, chance)
         self._attempt += 1
-        delay *= random.uniform(0.7, 1.0)  # noqa: S311 - spreads attempts, keeps no secret
         try:
             async with asyncio.timeout(delay):
                 await self._again.wait()
@@ -246,26 +256,31 @@ class ServerConnection:
     async def _watch_silence(self, session: Session) -> str:
         """Ask a quiet server for its status; no byte at all in answer means a dead session."""
         loop = asyncio.get_running_loop()
-        asked: asyncio.Task[Any] | None = None
+        asked: asyncio.Task[None] | None = None
         asked_at = 0.0
         began = loop.time()
-        while True:
-            await asyncio.sleep(WATCH_EVERY)
-            now = loop.time()
-            quiet = now - session.last_heard
-            if asked is not None and asked.done():
-                if not asked.cancelled() and asked.exception() is not None:
-                    log.debug("%s: status not read: %s", self.name, asked.exception())
-                asked = None
-            if quiet < ASK_AFTER:
-                if now - began > SETTLED_SECONDS:
-                    self._attempt = 0
-            elif asked is None:
-                asked_at = now
-                asked = asyncio.create_task(session.read_status())
-            elif now - max(asked_at, session.last_heard) > DEAD_AFTER:
+        try:
+            while True:
+                await asyncio.sleep(WATCH_EVERY)
+                now = loop.time()
+                quiet = now - session.last_heard
+                if quiet < ASK_AFTER:
+                    if now - began > SETTLED_SECONDS:
+                        self._attempt = 0
+                elif asked is None or asked.done():
+                    asked_at = now
+                    asked = asyncio.create_task(self._ask(session), name=f"ask {self.name}")
+                elif now - max(asked_at, session.last_heard) > DEAD_AFTER:
+                    return f"no answer for {quiet:.1f} s"
+        finally:
+            if asked is not None:
                 asked.cancel()
-                return f"no answer for {quiet:.1f} s"
+
+    async def _ask(self, session: Session) -> None:
+        try:
+            await session.read_status()
+        except (TimeoutError, ConnectionError) as error:
+            log.debug("%s: status not read: %s", self.name, error)
 
     async def _watch_clock(self, session: Session) -> str:
         """The server's own clock must move: a server can answer and be dead behind."""

@@ -87,7 +87,8 @@ class _Stream:
 
     def values(self, values: dict[int, bytes], special: frozenset[int]) -> None:
         self.heard = self._feed.now()
-        self._feed.receiver.values(values, special)
+        if not self.is_lost:  # its handles are those of other monitored items by now
+            self._feed.receiver.values(values, special)
 
     def keep_alive(self) -> None:
         self.heard = self._feed.now()
@@ -231,15 +232,24 @@ class Feed:
 
     async def _delete_lost(self) -> None:
         for stream in [stream for stream in self._streams if stream.is_lost]:
-            self._streams.remove(stream)
-            if stream.subscription is not None:
-                await stream.subscription.delete()
+            try:
+                if stream.subscription is not None:
+                    await stream.subscription.delete()
+            except TimeoutError as error:  # nothing of it is taken any more; tried again
+                log.debug("feed %s: subscription not deleted: %s", self.name, error)
+            else:
+                self._streams.remove(stream)
 
     async def _delete_doomed(self) -> None:
         for stream in self._streams:
             doomed, stream.doomed = stream.doomed, []
-            if doomed and stream.subscription is not None:
+            if not doomed or stream.subscription is None:
+                continue
+            try:
                 await stream.subscription.remove(doomed)
+            except BaseException:  # they may go on reporting under handles of other items
+                self.renew(stream, "items could not be removed")
+                raise
 
     async def _add_missing(self, session: Session) -> None:
         now = self.now()

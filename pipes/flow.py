@@ -95,6 +95,7 @@ class Flow:
         self._settling: set[int] = set()
         self._watches_status = False
         self._is_draining = False
+        self._failure: Exception | None = None
         self.faults = Faults(self._now)
         self.targets = Targets(self.name, self, self._now)
         self.writer = Writer(pipe.codec, self, self.targets.prefixes, gate.may_write, self._now)
@@ -139,6 +140,10 @@ class Flow:
             self.feed.connected(session)
         self.tick(self._now())
 
+    def failed(self, error: Exception) -> None:
+        """A call of a connection failed here: the next tick raises it, and the pipe rests."""
+        self._failure = error
+
     def disconnected(self, connection: ServerConnection) -> None:
         if connection is self.reading:
             self._reader_gone()
@@ -156,6 +161,8 @@ class Flow:
 
     def tick(self, now: float) -> None:
         """Look at the clock: retries, holds that end, silent subscriptions, an opened gate."""
+        if self._failure is not None:
+            raise self._failure
         session = self.writing.session
         if session is not None:
             self.targets.tick(session, now)

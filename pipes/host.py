@@ -13,7 +13,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +44,8 @@ CLAIM_EVERY: Final = 0.1
 #: A configuration that cannot be read is asked for again after so many seconds.
 LOAD_RETRY: Final = 2.0
 DRAIN_SECONDS: Final = 1.0
+#: A pipe that ends alone waits for its writes longer than one may stay unanswered.
+END_SECONDS: Final = 6.0
 #: How long a pipe that failed rests, in seconds: longer than its end takes, and ever longer.
 FIRST_REST: Final = 2.0
 LONGEST_REST: Final = 60.0
@@ -88,6 +90,7 @@ class PipeHost:
         self._unclaimed_since: dict[str, float] = {}
         self._resting: dict[str, tuple[float, int]] = {}  # pipe -> until when, faults so far
         self._endings: set[asyncio.Task[None]] = set()
+        self._ending: set[PipeRunner] = set()
         self._is_applying = False
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -192,7 +195,8 @@ class PipeHost:
         """Write in a new term only when no write of an older one is on its way."""
         if not self._gate.has_newer_term():
             return
-        flows = (flow for runner in self.runners.values() for flow in runner.flows)
+        runners = (*self.runners.values(), *self._ending)
+        flows = (flow for runner in runners for flow in runner.flows)
         if not any(flow.writer.window.in_flight for flow in flows):
             slot.quiesced(self._gate.adopt())
 
@@ -334,6 +338,8 @@ class PipeHost:
                 self._begin(self.wanted.pipes[name])
 
     def _rests(self, name: str, now: float) -> bool:
+        if any(runner.pipe.name == name for runner in self._ending):
+            return True
         return name in self._resting and self._resting[name][0] > now
 
     def _begin(self, pipe: Pipe) -> None:
@@ -354,16 +360,26 @@ class PipeHost:
         return connection
 
     async def _end(self, name: str, *, keep_claim: bool = False) -> None:
+        """End a pipe whose servers go on being used: no write of it may outlive it there."""
         runner = self.runners.pop(name)
+        self._ending.add(runner)
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await runner.drain()
-                await runner.unsubscribe()
-        except Exception as error:  # noqa: BLE001 - it ends all the same
-            log.warning("pipe %s did not end in order: %r", name, error)
-        runner.close()
-        if not keep_claim:
-            self._claims.release(name)
+            await _in_order(name, runner.drain(), END_SECONDS)
+            await _in_order(name, runner.unsubscribe(), END_SECONDS)
+        finally:
+            runner.give_up_writes()
+            runner.close()
+            self._ending.discard(runner)
+            if not keep_claim:
+                self._claims.release(name)
+
+
+async def _in_order(name: str, step: Awaitable[None], seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await step
+    except Exception as error:  # noqa: BLE001 - it ends all the same
+        log.warning("pipe %s did not end in order: %r", name, error)
 
 
 @cache

@@ -64,6 +64,12 @@ class PipeRunner:
         """Delete this pipe's subscriptions: other pipes may go on using the sessions."""
         await asyncio.gather(*(flow.unsubscribe() for flow in self.flows))
 
+    def give_up_writes(self) -> None:
+        """End the sessions where a write is still unanswered: it must not land after newer ones."""
+        for flow in self.flows:
+            if flow.writer.window.in_flight:
+                flow.writing.give_up_session(f"pipe {self.pipe.name} ended with a write unanswered")
+
     def close(self) -> None:
         for flow in self.flows:
             flow.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS: Final = 5.0
 ITEMS_AT_A_TIME: Final = 100
 GRACE_SECONDS: Final = 3.0
+MOST_DOUBLINGS: Final = 10
 
 
 class Staleness:
@@ -35,6 +37,7 @@ class Staleness:
         self._next_at = now() + EVERY_SECONDS
         self._place = 0
         self._suspects: dict[int, tuple[bytes, float]] = {}  # handle -> newest value then, when
+        self._healings: Counter[int] = Counter()
         self._task: asyncio.Task[None] | None = None
 
     def disconnected(self) -> None:
@@ -54,25 +57,30 @@ class Staleness:
         for handle, (newest, since) in list(self._suspects.items()):
             if self._last.get(handle) is not newest:
                 del self._suspects[handle]
-            elif now - since > self._grace():
+            elif now - since > self._grace(handle):
                 del self._suspects[handle]
                 self.healed += 1
+                self._healings[handle] += 1
                 log.warning("%s: item %s is stale, subscribed anew", self._feed.name, handle)
                 self._feed.again(handle)
 
-    def _grace(self) -> float:
-        return GRACE_SECONDS + 3 * self._feed.publishing_interval_ms / 1000
+    def _grace(self, handle: int) -> float:
+        """Sampled and published by then; doubled for an item that was healed in vain before."""
+        item = self._feed.wanted.get(handle)
+        sampling_ms = 0.0 if item is None else max(item.sampling_interval_ms, 0.0)
+        usual = GRACE_SECONDS + (3 * self._feed.publishing_interval_ms + 2 * sampling_ms) / 1000
+        return usual * 2.0 ** min(self._healings[handle], MOST_DOUBLINGS)
 
     async def _look(self) -> None:
         session = self._feed.session
         handles = self._next_handles()
         if session is None or not handles:
             return
-        nodes = [session.encode_node(self._feed.wanted[handle].node) for handle in handles]
         before = {handle: self._last.get(handle) for handle in handles}
         try:
+            nodes = [session.encode_node(self._feed.wanted[handle].node) for handle in handles]
             values = await read_values(session, nodes)
-        except (ConnectionError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - a look that fails is tried again later
             log.debug("%s: not read: %s", self._feed.name, error)
             return
         now = self._now()

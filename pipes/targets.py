@@ -87,9 +87,11 @@ class Targets:
                 await self._read_chunk(session, handles[start : start + CHUNK])
         except (ConnectionError, TimeoutError) as error:
             log.debug("%s: targets not read: %s", self.name, error)
-            for handle in handles:
-                if handle in self._missing:
-                    self._later(handle)
+            for handle in self._missing.keys() & set(handles):
+                self._later(handle)
+        except Exception as error:  # noqa: BLE001 - an answer that nobody foresaw
+            for handle in self._missing.keys() & set(handles):
+                self._unusable(handle, 0, f"its attributes cannot be read: {error}")
 
     async def _read_chunk(self, session: Session, handles: list[int]) -> None:
         nodes = self._resolve(session, handles)
@@ -160,7 +162,7 @@ class Targets:
             try:
                 nodes = [session.encode_node(self._nodes[handle][0]) for handle in handles]
                 values = await read_values(session, nodes)
-            except (ConnectionError, TimeoutError, NodeIdError, KeyError) as error:
+            except Exception as error:  # noqa: BLE001 - it counts as not read
                 log.debug("%s: present values not read: %s", self.name, error)
         for handle, value in zip(handles, values, strict=True):
             found(handle, value)

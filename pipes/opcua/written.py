@@ -13,6 +13,7 @@ from typing import Final
 from pipes.core.binary import DecodeError, decode_data_value, status_of
 from pipes.core.conversion import ANY_RANK, TargetType, target_type_of
 from pipes.core.node_ids import encode
+from pipes.core.skip import ScanError, ServiceFaultError
 from pipes.core.values import NodeId, VariantType, is_bad
 from pipes.opcua import wire
 from pipes.opcua.reading import read_raw
@@ -86,15 +87,20 @@ def _integer(answer: bytes, otherwise: int) -> int:
 
 
 async def _type(session: Session, answer: bytes) -> TargetType:
+    """The built-in type; one that cannot be found out counts as any: a write then tells."""
     known = session.types.get(answer)
     if known is None:
-        variant = decode_data_value(answer).variant
-        data_type = variant.value if variant is not None else None
-        known = session.types[answer] = (
-            await _built_in(session, data_type)
-            if isinstance(data_type, NodeId)
-            else VariantType.VARIANT
-        )
+        try:
+            variant = decode_data_value(answer).variant
+            data_type = variant.value if variant is not None else None
+            known = (
+                await _built_in(session, data_type)
+                if isinstance(data_type, NodeId)
+                else VariantType.VARIANT
+            )
+        except (DecodeError, ScanError, ServiceFaultError):
+            known = VariantType.VARIANT
+        session.types[answer] = known
     return known
 
 

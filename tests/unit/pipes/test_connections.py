@@ -61,6 +61,9 @@ class Users:
     def disconnected(self, _connection: ServerConnection) -> None:
         self.seen.append("disconnected")
 
+    def failed(self, error: Exception) -> None:
+        self.seen.append(f"failed: {error}")
+
 
 class Played:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,15 +129,26 @@ async def test_a_server_that_breaks_the_protocol_in_a_session_is_quarantined(pla
     assert len(played.sessions) == 1
 
 
-async def test_a_user_that_fails_ends_the_session_and_not_the_connection(played):
+async def test_a_user_that_fails_is_told_so_and_hinders_no_other(played):
     played.users.fails = ZeroDivisionError("of ours")
+    other = Users()
+    played.connection.add_listener(other)
+    played.connection.start()
+    await played.until(ServerState.CONNECTED)
+
+    assert played.users.seen == ["connected", "failed: of ours"]
+    assert other.seen == ["connected"]
+    assert not played.sessions[0].ended
+
+
+async def test_a_server_that_was_away_for_days_is_still_tried(played):
+    played.refusals = [ConnectFailed(FailureKind.UNREACHABLE, "away")]
+    played.connection._attempt = 100_000
     played.connection.start()
     await played.until(ServerState.DISCONNECTED)
 
-    assert played.sessions[0].ended == "aborted"
-    assert played.users.seen[:2] == ["connected", "disconnected"]
-    assert "internal error" in played.connection.reason
-    played.users.fails = None
+    played.connection.retry_now()
+
     await played.until(ServerState.CONNECTED)
 
 

@@ -6,12 +6,21 @@ from dataclasses import replace
 
 import pytest
 
+from pipes import targets
 from pipes.core.choices import DeadbandType, Quality
 from pipes.core.status_codes import code_of
 from pipes.core.values import VariantType
 from pipes.core.wanted import Deadband
 from pipes.opcua.written import TargetInfo
-from tests.unit.pipes.flows import PlayedFlow, double, item, no_value, number_in, play_targets
+from tests.unit.pipes.flows import (
+    PlayedFlow,
+    PlayedSubscription,
+    double,
+    item,
+    no_value,
+    number_in,
+    play_targets,
+)
 
 BAD = code_of("BadCommunicationError")
 NOT_SUPPORTED = code_of("BadWriteNotSupported")
@@ -378,3 +387,44 @@ class TestNonsense:
 
         assert "at SRC: BadNodeIdUnknown" in played.fault(1)
         assert len(server.written) == 1
+
+
+async def test_values_of_a_monitored_item_that_could_not_be_removed_are_not_taken(monkeypatch):
+    played = PlayedFlow(item(1))
+    writer, reader = await played.connect_writer(), await played.connect_reader()
+    old = reader.sink
+    monkeypatch.setattr(PlayedSubscription, "remove", time_out)
+
+    played.flow.remove([1])
+    played.flow.add([replace(item(1), source_node="nsu=urn:plant;s=OTHER")])
+    await played.tick(0.1)
+    old.values({1: double(777.0)}, frozenset())
+    await played.tick(0.1)
+
+    assert writer.written == []
+    assert played.flow.healed_subscriptions == 1
+
+
+async def time_out(*_: object) -> None:
+    raise TimeoutError("no answer in time")
+
+
+async def test_a_target_whose_answer_nobody_foresaw_is_an_item_in_error(monkeypatch):
+    async def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr(targets, "read_targets", fail)
+    played = PlayedFlow(item(1))
+    await played.connect_writer()
+
+    await played.tick(0.1)
+
+    assert "attributes cannot be read" in played.fault(1)
+
+
+async def test_a_failure_in_a_call_of_a_connection_is_raised_by_the_next_tick():
+    played = PlayedFlow(item(1))
+    played.flow.failed(ZeroDivisionError("of ours"))
+
+    with pytest.raises(ZeroDivisionError, match="of ours"):
+        played.flow.tick(played.now)

@@ -46,6 +46,9 @@ class PlayedRunner:
     async def unsubscribe(self) -> None:
         await asyncio.sleep(0.3)  # a server takes its time
 
+    def give_up_writes(self) -> None:
+        self.gave_up = True
+
     def close(self) -> None:
         self.is_closed = True
 
@@ -181,6 +184,7 @@ async def test_a_pipe_that_cannot_drain_is_ended_all_the_same(host):
 
     await host._end("P1")
 
+    assert runner.gave_up, "an unanswered write could land after a newer one"
     assert runner.is_closed
     assert host._claims.claim("P1")
 
