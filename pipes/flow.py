@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 
 HAS_STATUS: Final = 0x02
 HAS_SOURCE_TIMESTAMP: Final = 0x04
+#: Refusals of one item that may be over at the next try, with nothing changed.
+PASSING: Final = frozenset({Retry.RETRY_LATER, Retry.SPLIT_BATCH, Retry.RECONNECT})
 NODE_UNKNOWN: Final = code_of("BadNodeIdUnknown")
 
 Guards = MutableMapping[int, EchoGuard]
@@ -497,7 +499,7 @@ class Flow:
             self._rules[handle] = self._rules[handle].watching_type()
             self._read_target_again(handle)
         else:
-            self._fault(handle, status, why, retries=advice.retry is Retry.RETRY_LATER)
+            self._fault(handle, status, why, retries=advice.retry in PASSING)
             if self.writer.pending.withdraw(handle):
                 self.faults.owe(handle)  # newer values have to wait as well
             if status == NODE_UNKNOWN:
