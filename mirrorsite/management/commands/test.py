@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from mirrorsite.env import BOOTSTRAP_VARIABLES, PREFIX, ROOT
+from mirrorsite.env import ROOT
 
 BROWSER: Final = "tests/browser"
+#: The whole suite runs side by side, file by file: most scenarios wait most of their time.
+IN_PARALLEL: Final = ("-n", "3", "--dist", "loadfile")
 NOTHING_FOUND: Final = 5  # pytest's exit status when no test was selected
 
 
@@ -41,11 +41,10 @@ class Command(BaseCommand):
 
 def run(arguments: Sequence[str]) -> int:
     """Run pytest for the browser tests and for the rest; the exit status of the whole."""
-    with tempfile.TemporaryDirectory(prefix="mirrorsite-tests-") as folder:
-        statuses = [
-            _pytest(words, folder, is_browser=is_browser)
-            for words, is_browser in runs(arguments, has_browser_tests=_has_browser_tests())
-        ]
+    statuses = [
+        _pytest(words, is_browser=is_browser)
+        for words, is_browser in runs(arguments, has_browser_tests=_has_browser_tests())
+    ]
     return verdict(statuses)
 
 
@@ -57,7 +56,7 @@ def runs(arguments: Sequence[str], *, has_browser_tests: bool) -> list[tuple[lis
     elsewhere = [path for path in paths if path not in in_browser]
     if not paths:
         whole = [([*options, BROWSER], True)] if has_browser_tests else []
-        return [*whole, ([*options, "tests", f"--ignore={BROWSER}"], False)]
+        return [*whole, ([*IN_PARALLEL, *options, "tests", f"--ignore={BROWSER}"], False)]
     chosen = [([*options, *in_browser], True)] if in_browser else []
     if elsewhere:
         chosen.append(([*options, *elsewhere, f"--ignore={BROWSER}"], False))
@@ -80,14 +79,8 @@ def _has_browser_tests() -> bool:
     return any((ROOT / BROWSER).glob("test_*.py"))
 
 
-def _pytest(words: Sequence[str], folder: str, *, is_browser: bool) -> int:
-    # No test sees the station of whoever runs them, in the environment or on the disk.
-    environ = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(PREFIX) or key in BOOTSTRAP_VARIABLES
-    }
-    environ["MIRRORSITE_DATA_DIR"] = str(Path(folder) / "REDOPC")
+def _pytest(words: Sequence[str], *, is_browser: bool) -> int:
+    environ = dict(os.environ)
     if is_browser:
         environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     command = [sys.executable, "-m", "pytest", *words]

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import pytest
 
-from mirrorsite.management.commands.test import runs, verdict
+from mirrorsite.management.commands.test import IN_PARALLEL, runs, verdict
 
 
 def test_browser_tests_run_first_and_by_themselves() -> None:
     assert runs(["-k", "pending"], has_browser_tests=True) == [
         (["-k", "pending", "tests/browser"], True),
-        (["-k", "pending", "tests", "--ignore=tests/browser"], False),
+        ([*IN_PARALLEL, "-k", "pending", "tests", "--ignore=tests/browser"], False),
     ]
 
 
 def test_without_browser_tests_there_is_one_run() -> None:
-    assert runs([], has_browser_tests=False) == [(["tests", "--ignore=tests/browser"], False)]
+    assert runs([], has_browser_tests=False) == [
+        ([*IN_PARALLEL, "tests", "--ignore=tests/browser"], False)
+    ]
 
 
 def test_named_paths_run_where_they_belong() -> None:
