@@ -268,15 +268,23 @@ class Feed:
         for stream in self._streams:
             if not stream.is_lost and len(stream.monitored) < ITEMS_PER_SUBSCRIPTION:
                 return stream
+        stream = await self._subscribe(session, self.publishing_interval_ms)
+        made = stream.subscription
+        if made is not None and made.keep_alive_seconds > 2 * KEEP_ALIVE_SECONDS:
+            # A server that publishes more slowly than asked counts the keep-alive in its own
+            # intervals; asked for those it speaks as often as is needed to be known as alive.
+            await made.delete()
+            stream = await self._subscribe(session, made.publishing_interval_ms)
+        self._streams.append(stream)
+        return stream
+
+    async def _subscribe(self, session: Session, publishing_interval_ms: float) -> _Stream:
         stream = _Stream(self, self.now())
         stream.subscription = await session.lane(self._codec).subscribe(
-            SubscriptionSettings(
-                self.publishing_interval_ms, keep_alive_seconds=KEEP_ALIVE_SECONDS
-            ),
+            SubscriptionSettings(publishing_interval_ms, keep_alive_seconds=KEEP_ALIVE_SECONDS),
             stream,
         )
         stream.heard = self.now()
-        self._streams.append(stream)
         return stream
 
     async def _add(self, session: Session, stream: _Stream, items: list[FeedItem]) -> None:

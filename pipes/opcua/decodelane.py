@@ -122,6 +122,7 @@ class DecodeSubscription:
     def __init__(self, client: UaClient, size: BatchSize, sink: Sink) -> None:
         self.subscription_id = 0
         self.publishing_interval_ms = 0.0
+        self.keep_alive_seconds = 0.0
         self._client = client
         self._size = size
         self._sink = sink
@@ -136,6 +137,7 @@ class DecodeSubscription:
         self.subscription_id = result.SubscriptionId
         self.publishing_interval_ms = result.RevisedPublishingInterval
         keep_alive = result.RevisedMaxKeepAliveCount * self.publishing_interval_ms / 1000
+        self.keep_alive_seconds = keep_alive
         self._silence_limit = KEEP_ALIVES_MISSED * keep_alive + 1.0
         self._timer = self._loop.call_later(self._silence_limit, self._check_silence)
 

@@ -76,8 +76,11 @@ class WriteOutcome:
 
 
 class Subscription(Protocol):
+    """Interval and keep-alive time are those that the server chose, not those asked for."""
+
     subscription_id: int
     publishing_interval_ms: float
+    keep_alive_seconds: float
 
     async def add(self, items: Sequence[MonitoredItemSpec]) -> list[MonitoredItemResult]:
         """Create monitored items in batches within the server's limits; one result an item.

@@ -50,9 +50,11 @@ class SpliceSubscription:
         size: BatchSize,
         subscription_id: int,
         publishing_interval_ms: float,
+        keep_alive_seconds: float,
     ) -> None:
         self.subscription_id = subscription_id
         self.publishing_interval_ms = publishing_interval_ms
+        self.keep_alive_seconds = keep_alive_seconds
         self._calls = calls
         self._pump = pump
         self._size = size
@@ -172,7 +174,7 @@ class SpliceLane:
             CALL_TIMEOUT,
         )
         try:
-            subscription_id, interval = read_answer(
+            subscription_id, interval, keep_alive = read_answer(
                 self._calls, lambda: wire.create_subscription_response(body)
             )
         except ServiceFaultError as fault:
@@ -182,7 +184,9 @@ class SpliceLane:
                 f"the server makes no subscription: {name_of(fault.status)}",
             ) from fault
         self._pump.add(subscription_id, sink)
-        return SpliceSubscription(self._calls, self._pump, self._size, subscription_id, interval)
+        return SpliceSubscription(
+            self._calls, self._pump, self._size, subscription_id, interval, keep_alive
+        )
 
     def write(
         self,

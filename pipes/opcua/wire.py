@@ -102,8 +102,8 @@ def create_subscription_body(header: bytes, settings: SubscriptionSettings) -> b
     )
 
 
-def create_subscription_response(body: bytes) -> tuple[int, float]:
-    """Subscription id and revised publishing interval in milliseconds.
+def create_subscription_response(body: bytes) -> tuple[int, float, float]:
+    """Subscription id, revised publishing interval in milliseconds, keep-alive time in seconds.
 
     Raises:
         ServiceFaultError: the server refused.
@@ -111,8 +111,8 @@ def create_subscription_response(body: bytes) -> tuple[int, float]:
     """
     at = _after_header(body, _CREATE_SUBSCRIPTION_RESPONSE)
     with reading():
-        subscription_id, interval, _, _ = _REVISED.unpack_from(body, at)
-    return subscription_id, interval
+        subscription_id, interval, _, keep_alive = _REVISED.unpack_from(body, at)
+    return subscription_id, interval, keep_alive * interval / 1000
 
 
 def delete_subscriptions_body(header: bytes, subscription_ids: Sequence[int]) -> bytes:

@@ -16,7 +16,12 @@ from pipes.core.node_ids import encode, resolve
 from pipes.core.values import DataValue, Variant, VariantType
 from pipes.core.wanted import Item, Pipe, Server
 from pipes.flow import Flow
-from pipes.opcua.lane import MonitoredItemResult, MonitoredItemSpec, WriteOutcome
+from pipes.opcua.lane import (
+    MonitoredItemResult,
+    MonitoredItemSpec,
+    SubscriptionSettings,
+    WriteOutcome,
+)
 from pipes.opcua.session import OperationLimits
 from pipes.opcua.written import TargetInfo
 from pipes.pki import Pki
@@ -53,7 +58,8 @@ class Gate:
 class PlayedSubscription:
     def __init__(self, session: PlayedSession) -> None:
         self.subscription_id = 1
-        self.publishing_interval_ms = 100.0
+        self.publishing_interval_ms = max(100.0, session.least_interval_ms)
+        self.keep_alive_seconds = session.keep_alive_count * self.publishing_interval_ms / 1000
         self.items: list[MonitoredItemSpec] = []
         self._session = session
 
@@ -83,6 +89,9 @@ class PlayedSession:
         self.infos: dict[bytes, TargetInfo] = {}
         self.refused_items: dict[int, int] = {}
         self.sink: Any = None
+        self.least_interval_ms = 0.0
+        self.keep_alive_count = 25
+        self.subscribed: list[float] = []  # publishing intervals asked for
 
     def lane(self, _codec: object) -> PlayedSession:
         return self
@@ -90,8 +99,12 @@ class PlayedSession:
     def encode_node(self, text: str) -> bytes:
         return encode(resolve(text, self.namespaces))
 
-    async def subscribe(self, _settings: object, sink: Any) -> PlayedSubscription:
+    async def subscribe(self, asked: SubscriptionSettings, sink: Any) -> PlayedSubscription:
         self.sink = sink
+        self.subscribed.append(asked.publishing_interval_ms)
+        self.keep_alive_count = round(
+            asked.keep_alive_seconds * 1000 / asked.publishing_interval_ms
+        )
         return PlayedSubscription(self)
 
     def write(
@@ -147,8 +160,9 @@ class PlayedFlow:
     def _offer_again(self, _direction: Direction, handle: int) -> None:
         self.flow.offer_one(handle)
 
-    async def connect_reader(self) -> PlayedSession:
+    async def connect_reader(self, *, least_interval_ms: float = 0.0) -> PlayedSession:
         session = PlayedSession()
+        session.least_interval_ms = least_interval_ms
         self.reader.session = session  # type: ignore[assignment]
         self.flow.connected(self.reader)
         await settle()

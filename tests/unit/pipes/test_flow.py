@@ -428,3 +428,20 @@ async def test_a_failure_in_a_call_of_a_connection_is_raised_by_the_next_tick():
 
     with pytest.raises(ZeroDivisionError, match="of ours"):
         played.flow.tick(played.now)
+
+
+class TestKeepAlive:
+    async def test_a_server_that_publishes_slowly_is_asked_for_keep_alives_as_often(self):
+        played = PlayedFlow(item(1))
+
+        server = await played.connect_reader(least_interval_ms=1000.0)
+
+        assert server.subscribed == [100.0, 1000.0]
+        assert server.keep_alive_count * 1.0 <= 3.0
+
+    async def test_a_server_that_publishes_as_asked_is_asked_once(self):
+        played = PlayedFlow(item(1))
+
+        server = await played.connect_reader()
+
+        assert server.subscribed == [100.0]
