@@ -5,6 +5,9 @@ packages into it and goes on as the same command inside. What was installed stan
 is written last: a set-up that was interrupted has none, and the next command does it again. Of
 several commands that start at the same moment one does the work; the others wait for it.
 
+Packages and checkout are compiled then, whatever installed them and whatever the environment says
+of bytecode: seven processes that each compile what they import make a start twice as long.
+
 ``python3 -m mirrorsite.bootstrap [run|test|dev]`` sets up and ends there.
 
 | variable | meaning |
@@ -33,6 +36,9 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
+
+#: The checkout's own packages.
+PACKAGES = ("mirrorsite", "diagnostics", "pipes", "redundancy")
 
 #: The lock files that each kind of command needs.
 LOCKS = {
@@ -85,6 +91,8 @@ class Environment:
         self.python = self.folder / "bin" / "python"
         self.stamp = self.folder / "mirrorsite-stamp.json"
         self.unfinished = self.folder / "mirrorsite-unfinished"
+        #: Holds the time of the stamp whose packages are compiled.
+        self.compiled = self.folder / "mirrorsite-compiled"
 
     def is_current(self) -> bool:
         """Whether this process already runs in it."""
@@ -93,19 +101,21 @@ class Environment:
     def set_up(self, level: str) -> bool:
         """Install what ``level`` needs, unless the stamp says that it is there.
 
-        Returns whether anything had to be done.
+        Returns whether anything had to be installed.
 
         Raises:
             SetUpError: no pip, no network and no wheels, or a damaged download.
 
         """
-        if self._is_ready(level):
+        if self._is_ready(level) and self._is_compiled():
             return False
         with _one_at_a_time(self.root / "var" / "setup.lock"):
-            if self._is_ready(level):
-                return False  # another command did it meanwhile
-            self._install(level)
-        return True
+            must_install = not self._is_ready(level)  # another command may have done it meanwhile
+            if must_install:
+                self._install(level)
+            if not self._is_compiled():
+                self._compile()
+        return must_install
 
     def _is_ready(self, level: str) -> bool:
         try:
@@ -116,6 +126,36 @@ class Environment:
             return False
         wanted = {**self._interpreter(), **self._digests(level)}
         return all(stamp.get(key) == value for key, value in wanted.items())
+
+    def _is_compiled(self) -> bool:
+        """Whether there is nothing to compile, or nothing that this user may compile."""
+        if self.stamp.exists() and not os.access(self.folder, os.W_OK):
+            return True
+        try:
+            return self.compiled.read_text(encoding="ascii") == self._stamped_at()
+        except (OSError, ValueError):
+            return False
+
+    def _stamped_at(self) -> str:
+        return str(self.stamp.stat().st_mtime_ns)
+
+    def _compile(self) -> None:
+        """Compile what has no bytecode of its time yet; it saves time only, so it may fail."""
+        started = time.monotonic()
+        folders = [self.folder / "lib", *(self.root / name for name in PACKAGES)]
+        # A file that does not compile, such as a template, is an error for compileall only.
+        compiling = [str(self.python), "-m", "compileall", "-qq", "-j", "0"]
+        subprocess.run(
+            [*compiling, *(str(folder) for folder in folders if folder.is_dir())],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        try:
+            self.compiled.write_text(self._stamped_at(), encoding="ascii")
+        except OSError as error:
+            _say(f"the next command compiles again: {error}")
+        _say(f"compiled in {time.monotonic() - started:.1f} s")
 
     def _interpreter(self) -> dict[str, str]:
         """The file behind ``bin/python``: another one after an upgrade of the machine's Python."""

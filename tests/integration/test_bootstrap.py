@@ -98,6 +98,33 @@ def test_a_bare_checkout_sets_itself_up_and_goes_on_inside(checkout: Path) -> No
     assert run(checkout, "check") == (0, f"1.0 {checkout / '.venv'} ['check']\n", "")
 
 
+def test_packages_and_checkout_are_compiled_whatever_the_environment_says(checkout: Path) -> None:
+    status, _, err = run(checkout, "check", PYTHONDONTWRITEBYTECODE="1")
+
+    assert status == 0, err
+    environment = Environment(checkout)
+    package = next(environment.folder.glob("lib/*/site-packages/tiny"))
+    assert list(package.glob("__pycache__/__init__.*.pyc"))
+    assert list((checkout / "mirrorsite").glob("__pycache__/bootstrap.*.pyc"))
+
+
+def test_an_environment_that_was_not_compiled_is_compiled_and_not_installed_again(
+    checkout: Path,
+) -> None:
+    assert run(checkout, "check")[0] == 0
+    environment = Environment(checkout)
+    environment.compiled.unlink()
+    package = next(environment.folder.glob("lib/*/site-packages/tiny"))
+    shutil.rmtree(package / "__pycache__")
+
+    status, out, err = run(checkout, "check", PYTHONDONTWRITEBYTECODE="1")
+
+    assert (status, out) == (0, f"1.0 {checkout / '.venv'} ['check']\n")
+    assert "set-up: compiled in" in err
+    assert "installing" not in err
+    assert list(package.glob("__pycache__/__init__.*.pyc"))
+
+
 def test_a_changed_lock_is_installed_by_the_next_command(checkout: Path) -> None:
     assert run(checkout, "check")[0] == 0
     (checkout / "requirements.txt").write_text(make_wheel(checkout / "wheelhouse", "2.0"))
