@@ -255,8 +255,7 @@ class Scene:
             "  * Ctrl-C stops everything.",
             "",
         ]
-        for line in lines:
-            self._console.say(line)
+        self._console.say("\n".join(lines))  # at once: no log line gets in between
 
     def _say(self, text: str) -> None:
         self._console.log("demo", text)
