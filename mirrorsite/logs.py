@@ -16,6 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, MutableMapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,8 @@ REPEAT_SECONDS: Final = 60.0
 _CONTROL: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
+#: Requests that failed. Django logs every answer from 400 on; what a client did wrong is its own.
+REQUESTS: Final = "django.request"
 _LIBRARIES: Final = ("asyncua", "uvicorn", "celery", "kombu", "amqp", "django", "asyncio", "redis")
 
 Event = MutableMapping[str, Any]
@@ -80,7 +83,37 @@ def configure(process: str, *, station: str = "", directory: Path | None = None)
     root.setLevel(logging.INFO)
     for library in _LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
+    requests = logging.getLogger(REQUESTS)
+    requests.setLevel(logging.ERROR)
+    if not any(isinstance(old, Unavailability) for old in requests.filters):
+        requests.addFilter(Unavailability())
     logging.captureWarnings(capture=True)
+
+
+class Unavailability(logging.Filter):
+    """Lets one answer 503 a minute through; the rest is counted and said with the next one.
+
+    503 says that a part of the station is away, which its own process and its health say already.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._quiet_until = 0.0
+        self._left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE:
+            return True
+        now = self._clock()
+        if now < self._quiet_until:
+            self._left_out += 1
+            return False
+        self._quiet_until = now + REPEAT_SECONDS
+        if self._left_out:
+            record.left_out = self._left_out
+        self._left_out = 0
+        return True
 
 
 class Repetition(logging.Filter):

@@ -29,6 +29,26 @@ def embedded_socket(run_dir: Path) -> Path:
     return run_dir / "redis.sock"
 
 
+#: What the server says at every start and stop at its highest level, whatever its log level. That
+#: memory is not overcommitted matters to a Redis that saves; this one does not.
+_CHATTER: Final = (
+    " is starting oO0Oo",
+    "Redis version=",
+    "Valkey version=",
+    "Configuration loaded",
+    "Server initialized",
+    "Memory overcommit must be enabled",
+    "Received SIGTERM scheduling shutdown",
+    "User requested shutdown",
+    "is now ready to exit",
+)
+
+
+def is_chatter(line: str) -> bool:
+    """Whether a line of the server's log says nothing but that it starts or stops as usual."""
+    return any(words in line for words in _CHATTER)
+
+
 def celery_url(url: str) -> str:
     """Celery spells ``unix://`` as ``redis+socket://``; redis-py and Channels do not."""
     scheme, colon, rest = url.partition("://")

@@ -16,8 +16,8 @@ from typing import Any, Final
 import click
 from celery import Celery
 from celery.bin.base import CeleryOption
-from celery.exceptions import SecurityWarning
-from celery.signals import celeryd_init, setup_logging
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
+from celery.signals import celeryd_after_setup, celeryd_init, setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mirrorsite.settings")
 
@@ -99,3 +99,16 @@ def _take_role(options: Mapping[str, Any], **_: object) -> None:
 @setup_logging.connect
 def _keep_our_logging(**_: object) -> None:
     """Keep Celery from installing its own handlers: `mirrorsite.apps` has set up logging."""
+
+
+@celeryd_after_setup.connect
+def _silence_one_warning(**_: object) -> None:
+    """Celery speaks of a setting at each loss of the broker, although the setting is made.
+
+    Later than Celery's own filter, which lets every such warning through.
+    """
+    warnings.filterwarnings(
+        "ignore",
+        message=r"\s*In Celery 5\.1 we introduced an optional breaking change",
+        category=CPendingDeprecationWarning,
+    )

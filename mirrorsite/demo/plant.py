@@ -258,8 +258,9 @@ async def _load_standard_nodes(server: Server, cache: Path | None) -> None:
         if not (draft / "nodes.db").exists():
             (draft / "nodes").touch()
         draft.rename(folder)
-    except OSError as error:  # another plant was first, or the disk is full: it costs time only
-        log.info("the standard nodes were not cached: %s", error)
+    except OSError as error:
+        if not folder.is_dir():  # else another plant was first, and its cache is as good
+            log.info("the standard nodes were not cached, which costs time only: %s", error)
         shutil.rmtree(draft, ignore_errors=True)
 
 

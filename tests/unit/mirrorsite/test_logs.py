@@ -144,3 +144,51 @@ def test_a_process_logs_to_stderr_too(capsys: pytest.CaptureFixture[str]) -> Non
     logging.getLogger("diagnostics").info("hello")
 
     assert json.loads(capsys.readouterr().err)["process"] == "web"
+
+
+class TestRequests:
+    @pytest.fixture(autouse=True)
+    def _fresh_filters(self) -> Iterator[None]:
+        requests = logging.getLogger(logs.REQUESTS)
+        before, requests.filters = requests.filters, []
+        yield
+        requests.filters = before
+        requests.setLevel(logging.NOTSET)
+
+    @staticmethod
+    def failed(level: int, status: int) -> None:
+        logging.getLogger(logs.REQUESTS).log(level, "%s", status, extra={"status_code": status})
+
+    def test_what_a_client_did_wrong_is_no_line(self, tmp_path: Path) -> None:
+        logs.configure("pipes-1", directory=tmp_path)
+
+        for status in (400, 401, 404, 409, 422, 429):
+            self.failed(logging.WARNING, status)
+        self.failed(logging.ERROR, 500)
+
+        assert [line["event"] for line in lines(tmp_path)] == ["500"]
+
+    def test_that_a_part_is_away_is_a_line_a_minute(self, tmp_path: Path) -> None:
+        logs.configure("pipes-1", directory=tmp_path)
+        logs.configure("pipes-1", directory=tmp_path)  # no second filter
+
+        for _ in range(5):
+            self.failed(logging.ERROR, 503)
+
+        assert [line["event"] for line in lines(tmp_path)] == ["503"]
+        assert len(logging.getLogger(logs.REQUESTS).filters) == 1
+
+    def test_the_next_minute_says_how_many_were_left_out(self) -> None:
+        now = 100.0
+        unavailability = logs.Unavailability(clock=lambda: now)
+
+        def answered() -> tuple[bool, object]:
+            record = logging.LogRecord(logs.REQUESTS, logging.ERROR, "a.py", 1, "", None, None)
+            record.status_code = 503
+            return unavailability.filter(record), getattr(record, "left_out", None)
+
+        first = [answered() for _ in range(4)]
+        now += logs.REPEAT_SECONDS
+
+        assert first == [(True, None), (False, None), (False, None), (False, None)]
+        assert answered() == (True, 3)
