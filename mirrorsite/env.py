@@ -276,8 +276,13 @@ def _run_dir(text: str, data_dir: Path) -> Path:
         ),
         Path(tempfile.gettempdir()),
     )
+    return parent / made_up_run_name(data_dir)
+
+
+def made_up_run_name(data_dir: Path) -> str:
+    """The name of a run folder that nobody gave: one for each user and data folder."""
     digest = hashlib.sha256(f"{os.getuid()}:{data_dir}".encode()).hexdigest()[:12]
-    return parent / f"mirrorsite-{digest}"
+    return f"mirrorsite-{digest}"
 
 
 def make_folders(station: StationSettings) -> None:

@@ -6,7 +6,10 @@ damaged is made anew, also while the station runs. ``READY`` is said once ``/hea
 supervisor and every pipe host answer.
 
 Stop: pipe workers first, so that they drain while the supervisor still grants the lease, then
-supervisor, jobs, web, Redis.
+supervisor, jobs, web, Redis. Then the run folder is emptied of what they left there.
+
+A child that ends by itself is an event of the chronicle (``PROCESS_RESTARTED``); a pipe worker's
+end is reported by the supervisor, which sees it on the board, unless it never got that far.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from mirrorsite import probes, redis
@@ -23,12 +26,19 @@ from mirrorsite.admission import redis_owner
 from mirrorsite.console import Console
 from mirrorsite.env import ROOT, StationSettings
 from mirrorsite.jobs import pulse_file
-from mirrorsite.processes import Backoff, Process, Program, stop_in_order
+from mirrorsite.processes import Backoff, Ending, Process, Program, stop_in_order
+from mirrorsite.run_folder import leave_run_folder
+from redundancy.core.events import EventKind, Severity
+from redundancy.signals import emit
 
 #: Order of stopping; each stage is stopped as a whole before the next.
 STOP_ORDER: Final = ("pipes", "supervisor", "jobs", "web", "redis")
 
+PROCESS_RESTARTED: Final = "PROCESS_RESTARTED"
+
 DATABASE_SECONDS: Final = 5.0
+#: How long after a turn that failed the next one begins at the earliest.
+FAILED_SECONDS: Final = 1.0
 #: How often all of the database is read, and at most which share of the time that takes.
 THOROUGH_SECONDS: Final = 20.0
 THOROUGH_SHARE: Final = 0.01
@@ -62,6 +72,7 @@ def _redis(station: StationSettings) -> list[Program]:
             command=redis.server_command(server, station.run_dir),
             is_ready=probes.redis_socket(redis.embedded_socket(station.run_dir)),
             directory=ROOT,
+            is_chatter=redis.is_chatter,
         )
     ]
 
@@ -155,6 +166,7 @@ class Launcher:
             await asyncio.gather(*ending, return_exceptions=True)
             self._say("stopping")
             await stop_in_order([self._stages.get(stage, []) for stage in STOP_ORDER])
+            leave_run_folder(self._station)
             self._say("stopped")
 
     def _listen_for_signals(self) -> None:
@@ -180,16 +192,14 @@ class Launcher:
             self._say(redis.NO_SERVER)
         self._launch("redis", wanted)
         if self._station.redis_url:
-            self._keepers.append(asyncio.create_task(self._keep_redis()))
+            self._keep("the mark on Redis", self._redis_turn())
         migrated = await self._migrate_once()
         for stage in ("supervisor", "pipes", "web"):
             self._launch(stage, wanted)
         if not migrated:
             await self._migrate_until_done()
-        self._keepers.append(asyncio.create_task(self._keep_database()))
-        line = await asyncio.to_thread(self._setup_line)
-        if line:
-            self._console.say(line)
+        self._keep("the look at the database", self._database_turn())
+        await self._show_setup_line()
         await asyncio.gather(*(self._ready(stage) for stage in ("supervisor", "pipes", "web")))
         # Last: it does not count for READY, and the start of the others is what people wait for.
         self._launch("jobs", wanted)
@@ -198,7 +208,12 @@ class Launcher:
 
     def _launch(self, stage: str, wanted: Mapping[str, list[Program]]) -> None:
         self._stages[stage] = [
-            Process(program, self._console, f"{self._station.name}/{program.name}")
+            Process(
+                program,
+                self._console,
+                f"{self._station.name}/{program.name}",
+                self._report_host_ending if stage == "pipes" else self._report_ending,
+            )
             for program in wanted[stage]
         ]
         for process in self._stages[stage]:
@@ -208,10 +223,55 @@ class Launcher:
         for process in self._stages[stage]:
             await process.ready.wait()
 
-    async def _keep_redis(self) -> None:
+    async def _show_setup_line(self) -> None:
+        try:
+            line = await asyncio.to_thread(self._setup_line)
+        except Exception as error:  # noqa: BLE001 - a database that is locked holds nothing up
+            self._say(f"whether the station has an account is not known: {error}")
+            return
+        if line:
+            self._console.say(line)
+
+    def _report_host_ending(self, ending: Ending) -> None:
+        if not ending.was_ready:  # else the supervisor reports it
+            self._report_ending(ending)
+
+    @staticmethod
+    def _report_ending(ending: Ending) -> None:
+        name = ending.program.name
+        emit(
+            EventKind.STATION,
+            PROCESS_RESTARTED,
+            Severity.HIGH,
+            name,
+            f"Process {name} ended ({ending.said}) and is started again.",
+            ending=ending.said,
+            restarts=ending.restarts,
+        )
+
+    def _keep(self, what: str, turn: Callable[[], Awaitable[None]]) -> None:
+        self._keepers.append(asyncio.create_task(self._keep_turning(what, turn)))
+
+    async def _keep_turning(self, what: str, turn: Callable[[], Awaitable[None]]) -> None:
+        """Take turns for ever; one that fails is said once, and the next one is tried."""
+        told = ""
+        while True:
+            try:
+                await turn()
+            except Exception as error:  # noqa: BLE001 - whatever it is may be better next time
+                if repr(error) != told:
+                    self._say(f"{what} failed and is tried again: {error!r}")
+                told = repr(error)
+                await asyncio.sleep(FAILED_SECONDS)
+            else:
+                told = ""
+
+    def _redis_turn(self) -> Callable[[], Awaitable[None]]:
         """Keep the mark on a Redis that was given to us; a lost one is said once."""
         told = ""
-        while not self._stop.is_set():
+
+        async def turn() -> None:
+            nonlocal told
             await asyncio.sleep(redis.CLAIM_SECONDS / 3)
             url, owner = self._station.redis_url, redis_owner(self._station)
             other = await asyncio.to_thread(redis.claim, url, owner) or ""
@@ -219,10 +279,14 @@ class Launcher:
                 self._say(f"the station {other} uses the same Redis: give each its own")
             told = other
 
-    async def _keep_database(self) -> None:
+        return turn
+
+    def _database_turn(self) -> Callable[[], Awaitable[None]]:
         """Look whether the database is still there and whole, and make a lost one anew."""
         due = time.monotonic() + THOROUGH_SECONDS
-        while True:
+
+        async def turn() -> None:
+            nonlocal due
             await asyncio.sleep(DATABASE_SECONDS)
             began = time.monotonic()
             thorough = began >= due
@@ -232,6 +296,8 @@ class Launcher:
                 due = now + max(THOROUGH_SECONDS, (now - began) / THOROUGH_SHARE)
             if lost:
                 await self._migrate_until_done()
+
+        return turn
 
     async def _migrate_once(self) -> bool:
         try:

@@ -7,6 +7,8 @@ Rules:
 * a child that ends is started again after a back-off that grows from 0.2 s to 10 s and starts
   afresh once a child has lived for 30 s;
 * a child that was ready and fails ``HUNG_PROBES`` probes in a row is killed and started again;
+* whatever goes wrong in watching a child, such as a lack of file handles, ends that child and
+  starts it again: no child is left without somebody who watches it;
 * stopping is SIGTERM, a grace, then SIGKILL for the whole process group.
 """
 
@@ -31,6 +33,8 @@ BACKOFF_LEAST: Final = 0.2
 BACKOFF_MOST: Final = 10.0
 STEADY_SECONDS: Final = 30.0
 
+#: How often a child is asked whether it lives when the kernel cannot tell its end.
+POLL_SECONDS: Final = 0.1
 PROBE_SECONDS: Final = 0.1
 WATCH_SECONDS: Final = 5.0
 HUNG_PROBES: Final = 6
@@ -52,6 +56,7 @@ class Program:
             within a few seconds.
         grace_seconds: how long it may take to stop before it is killed.
         take_line: takes its lines instead of the console's log.
+        is_chatter: tells lines that nobody needs; they are left out.
 
     """
 
@@ -62,6 +67,7 @@ class Program:
     environ: Mapping[str, str] = field(default_factory=dict)
     grace_seconds: float = 8.0
     take_line: Callable[[str], None] | None = None
+    is_chatter: Callable[[str], bool] | None = None
 
 
 class Backoff:
@@ -79,16 +85,34 @@ class Backoff:
         return wait
 
 
-class Process:
-    """One supervised child."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A child ended without being asked to; ``was_ready`` if it had done its work before."""
 
-    def __init__(self, program: Program, console: Console, label: str) -> None:
+    program: Program
+    said: str
+    was_ready: bool
+    restarts: int
+
+
+class Process:
+    """One supervised child; ``tell`` gets the endings that are news, and returns at once."""
+
+    def __init__(
+        self,
+        program: Program,
+        console: Console,
+        label: str,
+        tell: Callable[[Ending], None] | None = None,
+    ) -> None:
         self.program = program
         self.label = label
         self.restarts = 0
         self.ready = asyncio.Event()
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._console = console
+        self._tell = tell
+        self._was_hung = False
         self._child: subprocess.Popen[bytes] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -113,6 +137,11 @@ class Process:
             self.kill()
         await self._task
 
+    def end_at_once(self, error: Exception) -> None:
+        """What is left to do when stopping in order failed."""
+        self._say(f"was not stopped in order and is killed: {error!r}")
+        self._end_child()
+
     def kill(self) -> None:
         """End the child and all that it started, at once."""
         if self._child:
@@ -123,18 +152,50 @@ class Process:
         said = ""
         while not self._stopping.is_set():
             started = time.monotonic()
-            status = await self._run_once()
+            status = await self._run_guarded()
+            was_ready = self.ready.is_set()
             self.ready.clear()
             if self._stopping.is_set():
                 return
             wait = backoff.after(time.monotonic() - started)
-            text = f"ended ({_ending(status)}); starting again in {wait:.1f} s"
-            if text != said:  # a child that fails all night does so in a few lines
-                self._say(text)
-            said = text
+            text = f"ended ({self._ending(status)}); starting again in {wait:.1f} s"
             self.restarts += 1
+            if text != said or was_ready:  # a child that fails all night does so in a few lines
+                self._say(text)
+                self._report(Ending(self.program, self._ending(status), was_ready, self.restarts))
+            said = text
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait)
+
+    def _report(self, ending: Ending) -> None:
+        if self._tell is None:
+            return
+        try:
+            self._tell(ending)
+        except Exception as error:  # noqa: BLE001 - who listens must not end the supervision
+            self._say(f"its end could not be reported: {error!r}")
+
+    def _ending(self, status: int | None) -> str:
+        return "it did not answer and was killed" if self._was_hung else _ending(status)
+
+    async def _run_guarded(self) -> int | None:
+        """Run the child to its end; whatever else goes wrong ends it too, and None is returned."""
+        self._was_hung = False
+        try:
+            return await self._run_once()
+        except Exception as error:  # noqa: BLE001 - a child without its supervisor is worse
+            self._say(f"could not be watched and is ended: {error!r}")
+            return None
+        finally:
+            self._end_child()
+
+    def _end_child(self) -> None:
+        """End and reap a child that is still there; nothing to do after a regular end."""
+        child, self._child = self._child, None
+        if child is not None:
+            _kill_group(child.pid)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(1.0)  # a killed process ends at once, unless a disk holds it
 
     async def _run_once(self) -> int | None:
         """Run the child to its end; None if it could not be started."""
@@ -172,6 +233,13 @@ class Process:
         )
 
     async def _read(self, child: subprocess.Popen[bytes]) -> None:
+        try:
+            await self._read_lines(child)
+        except Exception as error:  # noqa: BLE001 - a child whose pipe fills up stands still
+            self._say(f"its output cannot be read, so it is ended: {error!r}")
+            _kill_group(child.pid)
+
+    async def _read_lines(self, child: subprocess.Popen[bytes]) -> None:
         """Pass the child's lines on; a line is cut at ``LINE_BYTES``."""
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -194,13 +262,15 @@ class Process:
     def _pass_on(self, line: bytes) -> None:
         text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
         self.tail.append(text)
+        if not text or (self.program.is_chatter is not None and self.program.is_chatter(text)):
+            return
         if self.program.take_line is not None:
             self.program.take_line(text)
         else:
             self._console.log(self.label, text)
 
     async def _watch(self) -> None:
-        while not await self.program.is_ready():  # noqa: ASYNC110 - a child sends no event
+        while not await self._answers():  # noqa: ASYNC110 - a child sends no event
             await asyncio.sleep(PROBE_SECONDS)
         self.ready.set()
         if self.restarts:
@@ -208,9 +278,17 @@ class Process:
         failed = 0
         while failed < HUNG_PROBES:
             await asyncio.sleep(WATCH_SECONDS)
-            failed = 0 if await self.program.is_ready() else failed + 1
+            failed = 0 if await self._answers() else failed + 1
         self._say(f"has not answered {HUNG_PROBES} probes in a row; killed")
+        self._was_hung = True
         self.kill()
+
+    async def _answers(self) -> bool:
+        """What its probe says; one that fails itself, such as for want of a thread, says no."""
+        try:
+            return await self.program.is_ready()
+        except Exception:  # noqa: BLE001 - the finding is the same
+            return False
 
     def _say(self, text: str) -> None:
         self._console.log(self.label, f"launcher: {text}")
@@ -220,17 +298,27 @@ async def _ended(child: subprocess.Popen[bytes]) -> None:
     """Wait for the child's end without reaping it.
 
     By pidfd: asyncio's own subprocesses wait for the end of their pipes too, which a grandchild
-    can hold open.
+    can hold open. Without a file handle for that it is asked for again and again.
     """
-    descriptor = os.pidfd_open(child.pid)
+    try:
+        descriptor = os.pidfd_open(child.pid)
+    except OSError:
+        while not _has_ended(child):  # noqa: ASYNC110 - there is nothing to wait for
+            await asyncio.sleep(POLL_SECONDS)
+        return
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(descriptor, _set_once, ended)
     try:
+        loop.add_reader(descriptor, _set_once, ended)
         await ended
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
+
+
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT  # seen, not reaped
+    return os.waitid(os.P_PID, child.pid, flags) is not None
 
 
 def _set_once(future: asyncio.Future[None]) -> None:
@@ -255,6 +343,9 @@ def _ending(status: int | None) -> str:
 
 
 async def stop_in_order(stages: Sequence[Sequence[Process]]) -> None:
-    """Stop the processes of each stage together, one stage after the other."""
+    """Stop the processes of each stage together, one stage after the other, every one of them."""
     for stage in stages:
-        await asyncio.gather(*(process.stop() for process in stage))
+        found = await asyncio.gather(*(process.stop() for process in stage), return_exceptions=True)
+        for process, error in zip(stage, found, strict=True):
+            if isinstance(error, Exception):
+                process.end_at_once(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 import signal
@@ -19,7 +20,7 @@ import pytest
 from mirrorsite import processes
 from mirrorsite.console import Console
 from mirrorsite.env import ROOT
-from mirrorsite.processes import Process, Program, stop_in_order
+from mirrorsite.processes import Ending, Process, Program, stop_in_order
 
 DEADLINE = 20.0
 
@@ -72,6 +73,7 @@ class Bench:
         self.console = Console(log=self.log)
         self.directory = directory
         self.processes: list[Process] = []
+        self.endings: list[Ending] = []
 
     def start(
         self,
@@ -87,7 +89,7 @@ class Bench:
             directory=self.directory,
             grace_seconds=grace_seconds,
         )
-        process = Process(program, self.console, f"TEST/{name}")
+        process = Process(program, self.console, f"TEST/{name}", self.endings.append)
         process.start()
         self.processes.append(process)
         return process
@@ -129,6 +131,151 @@ async def test_a_child_that_always_fails_is_restarted_ever_later_and_says_so_bri
     text = bench.log.getvalue()
     assert "ended (exit status 3); starting again in 0.2 s" in text
     assert "starting again in 0.4 s" in text
+
+
+async def test_an_ending_is_told_with_its_signal(bench: Bench) -> None:
+    process = bench.start(SLEEPER)
+    first = await bench.started(process)
+    await asyncio.wait_for(process.ready.wait(), DEADLINE)
+
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: bench.endings, "an ending is told")
+
+    (ending,) = bench.endings
+    assert (ending.program.name, ending.said, ending.restarts) == ("child", "SIGKILL", 1)
+    assert ending.was_ready
+
+
+async def test_every_death_of_a_child_that_works_is_told(bench: Bench) -> None:
+    process = bench.start(SLEEPER)
+
+    for deaths in (1, 2, 3):
+        await asyncio.wait_for(process.ready.wait(), DEADLINE)
+        process.kill()
+        await until(lambda deaths=deaths: len(bench.endings) == deaths, f"ending {deaths}")
+
+    assert [ending.restarts for ending in bench.endings] == [1, 2, 3]
+
+
+async def test_a_stop_is_no_ending_to_tell(bench: Bench) -> None:
+    process = bench.start(SLEEPER)
+    await bench.started(process)
+
+    await process.stop()
+
+    assert bench.endings == []
+
+
+async def test_a_child_is_watched_when_there_is_no_file_handle_for_its_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(pid: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pidfd_open", none_left)
+    process = bench.start(SLEEPER)
+    first = await bench.started(process)
+
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: process.pid not in {None, first}, "a new child")
+    second = await bench.started(process)
+    await process.stop()
+
+    assert is_gone(second)
+    assert [ending.said for ending in bench.endings] == ["SIGKILL"]
+
+
+async def test_a_child_that_cannot_be_watched_is_ended_and_started_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_for_the_end = processes._ended
+    seen: list[int] = []
+
+    async def fails_once(child: subprocess.Popen[bytes]) -> None:
+        seen.append(child.pid)
+        if len(seen) == 1:
+            raise RuntimeError("no room in the selector")
+        await wait_for_the_end(child)
+
+    monkeypatch.setattr(processes, "_ended", fails_once)
+    process = bench.start(SLEEPER)
+
+    await until(lambda: len(seen) == 2, "a second child")
+    assert is_gone(seen[0])
+    assert await bench.started(process) == seen[1]
+    await until(lambda: "could not be watched" in bench.log.getvalue(), "said so")
+
+
+async def test_a_child_whose_output_cannot_be_read_is_ended_and_started_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_lines = Process._read_lines
+    failed: list[int] = []
+
+    async def fails_once(self: Process, child: subprocess.Popen[bytes]) -> None:
+        if not failed:
+            failed.append(child.pid)
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        await read_lines(self, child)
+
+    monkeypatch.setattr(Process, "_read_lines", fails_once)
+    process = bench.start(SLEEPER)
+
+    pid = await bench.started(process)
+
+    assert pid != failed[0]
+    assert is_gone(failed[0])
+
+
+async def test_a_probe_that_fails_is_an_answer_that_is_missing(bench: Bench) -> None:
+    asked = 0
+
+    async def probe() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("can't start new thread")
+        return True
+
+    process = bench.start(SLEEPER, is_ready=probe)
+
+    await asyncio.wait_for(process.ready.wait(), DEADLINE)
+
+
+async def test_later_stages_stop_although_an_earlier_one_fails(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, whole = bench.start(SLEEPER, "pipes"), bench.start(SLEEPER, "web")
+    pids = [await bench.started(process) for process in (broken, whole)]
+    stop = Process.stop
+
+    async def fails(self: Process) -> None:
+        if self is broken:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        await stop(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Process, "stop", fails)
+        await stop_in_order([[broken], [whole]])
+        assert [is_gone(pid) for pid in pids] == [True, True]
+    await until(lambda: "was not stopped in order" in bench.log.getvalue(), "said so")
+
+
+async def test_chatter_and_empty_lines_are_left_out(bench: Bench) -> None:
+    program = Program(
+        name="child",
+        command=python("import signal; print('chatter\\n\\nnews', flush=True); signal.pause()"),
+        is_ready=always,
+        directory=bench.directory,
+        is_chatter=lambda line: line == "chatter",
+    )
+    process = Process(program, bench.console, "TEST/child")
+    process.start()
+    bench.processes.append(process)
+
+    await until(lambda: "| news" in bench.log.getvalue(), "the news")
+
+    assert bench.log.getvalue() == "TEST/child         | news\n"
 
 
 async def test_a_child_becomes_ready_when_its_probe_says_so(bench: Bench, tmp_path: Path) -> None:
