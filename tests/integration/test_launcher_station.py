@@ -9,7 +9,9 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -147,6 +149,36 @@ def test_a_process_that_is_killed_is_started_again(station: Station, name: str) 
     assert {other: after[other].pid for other in others} == {
         other: before[other].pid for other in others
     }
+    code, source = ("HOST_CRASH", "REDOPC") if name == "pipes-2" else ("PROCESS_RESTARTED", name)
+    eventually(
+        lambda: [event for event in reported(station, code) if event["source"] == source],
+        within=60,
+        what=f"{code} of {name} in the chronicle",
+    )
+
+
+def reported(station: Station, code: str) -> list[dict[str, Any]]:
+    answer = station.api("GET", "/chronicle?kind=station&limit=1000")
+    if answer.status != HTTPStatus.OK:  # it was web that was killed
+        return []
+    return [event for event in answer.json["results"] if event["code"] == code]
+
+
+def test_each_death_is_reported_once_and_by_one(station: Station) -> None:
+    restarted = [event["source"] for event in reported(station, "PROCESS_RESTARTED")]
+    messages = {event["message"] for event in reported(station, "PROCESS_RESTARTED")}
+
+    assert sorted(restarted) == ["jobs-1", "redis", "supervisor-1", "web"]
+    assert "Process web ended (SIGKILL) and is started again." in messages
+    assert len(reported(station, "HOST_CRASH")) == 1
+
+
+def test_the_loss_of_redis_and_a_start_are_no_long_story(station: Station) -> None:
+    shown = "\n".join(station.output)
+
+    assert "In Celery 5.1 we introduced" not in shown
+    assert "Redis is starting" not in shown
+    assert "Memory overcommit" not in shown
 
 
 def test_each_process_has_a_log_file_of_its_own(station: Station) -> None:
@@ -220,7 +252,46 @@ def test_a_signal_stops_everything_in_order(
 
     assert station._process.wait(60) == 0
     assert psutil.wait_procs(children, timeout=1)[1] == []
-    assert not list(station.run_dir.glob("*.sock"))
+    assert not station.run_dir.exists()
+
+
+def test_the_term_rises_over_a_stop_that_leaves_nothing_in_memory(
+    make: Callable[..., Station],
+) -> None:
+    station = make()
+    terms = []
+    for _ in range(2):
+        station.start(within=120)
+        terms.append(
+            eventually(
+                lambda: call(station.run_dir / "supervisor.sock", "status")["term"],
+                within=60,
+                what="a term",
+            )
+        )
+        folder = station.run_dir
+        launcher_of(station).terminate()
+        assert station._process is not None
+        assert station._process.wait(60) == 0
+        assert not folder.exists()
+
+    assert terms[1] > terms[0] > 0
+    assert station.run_dir == folder
+
+
+def test_a_run_folder_that_was_given_stays_and_is_empty(
+    make: Callable[..., Station], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    given = tmp_path_factory.mktemp("r")
+    station = make(MIRRORSITE_RUN_DIR=str(given))
+    station.start(within=120)
+    assert (given / "board").exists()
+
+    launcher_of(station).terminate()
+    assert station._process is not None
+    assert station._process.wait(60) == 0
+
+    assert list(given.iterdir()) == []
 
 
 def test_no_process_outlives_a_launcher_that_is_killed(make: Callable[..., Station]) -> None:
