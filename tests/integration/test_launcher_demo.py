@@ -10,17 +10,17 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import psutil
 import pytest
 from asyncua import Client
 
 from mirrorsite.admission import StartRefused
-from mirrorsite.demo import tags
+from mirrorsite.demo import plant, tags
 from mirrorsite.demo.movement import DURATIONS, SETPOINT, TAGS, Kind, Phase, Reactor
 from mirrorsite.demo.scene import BASE_PORT, OFFSETS, choose_ports
 from mirrorsite.env import ROOT
@@ -93,6 +93,60 @@ class TestDocument:
         both = [item for item in document["items"] if item["direction"] == "both"]
         assert len(both) == 20
         assert all(item["source_node"].endswith(SETPOINT) for item in both)
+
+
+class TestNodeCache:
+    """Two plants that start for the first time write the same cache."""
+
+    class Server:
+        """What the cache asks of a server; ``meanwhile`` happens while it loads its nodes."""
+
+        def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+            self.loaded: list[Path] = []
+            self._meanwhile = meanwhile
+
+        async def init(self, shelf: Path) -> None:
+            self.loaded.append(shelf)
+            if not shelf.parent.name.startswith("nodes-"):
+                (shelf.parent / "nodes.db").write_text("nodes")
+                self._meanwhile()
+
+    @staticmethod
+    async def load(server: Server, cache: Path) -> None:
+        await plant._load_standard_nodes(cast("Any", server), cache)
+
+    async def test_the_second_start_loads_what_the_first_has_written(self, tmp_path: Path) -> None:
+        first, second = self.Server(), self.Server()
+
+        await self.load(first, tmp_path)
+        await self.load(second, tmp_path)
+
+        (folder,) = tmp_path.iterdir()
+        assert (folder / "nodes.db").read_text() == "nodes"
+        assert second.loaded == [folder / "nodes"]
+
+    async def test_the_slower_of_two_says_nothing_and_leaves_nothing(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", plant.log.name)
+        await self.load(self.Server(), tmp_path)
+        (folder,) = tmp_path.iterdir()
+        aside = tmp_path.with_name("aside")
+        folder.rename(aside)
+
+        await self.load(self.Server(meanwhile=lambda: shutil.move(aside, folder)), tmp_path)
+
+        assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+        assert caplog.records == []
+
+    async def test_a_disk_that_takes_no_cache_is_said(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", plant.log.name)
+
+        await self.load(self.Server(meanwhile=lambda: shutil.rmtree(tmp_path)), tmp_path)
+
+        assert "the standard nodes were not cached" in caplog.text
 
 
 class TestPorts:
