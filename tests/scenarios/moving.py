@@ -25,12 +25,13 @@ class Window:
     ended: float = 0.0
     moved: int = 0
     written: int = 0
+    on_the_way: int = 0
     requests: list[tuple[float, int, str]] = field(default_factory=list)
 
     @property
     def share(self) -> float:
-        """Values written at the target for each value that moved at the source."""
-        return self.written / max(self.moved, 1)
+        """Values written for each value that moved; one change of each may be on its way."""
+        return (self.written + self.on_the_way) / max(self.moved, 1)
 
     def longest_gap(self, names: Sequence[str] = ()) -> float:
         """The longest time in which none of ``names`` (or nothing at all) was written."""
@@ -95,7 +96,7 @@ class Moving:
     @contextmanager
     def window(self) -> Iterator[Window]:
         """Watch the servers; the yielded window is complete at the end of the block."""
-        found = Window(began=time.monotonic())
+        found = Window(began=time.monotonic(), on_the_way=len(self.tags))
         before = self._counts(found.began)
         yield found
         after = self._counts(found.began)
