@@ -30,7 +30,7 @@ check:
 
 # After a change of a requirements*.in. --universal: Debian's 3.11.2 needs other packages than 3.11.3.
 UV_COMPILE := $(PYTHON) -m uv pip compile --universal --generate-hashes --python-version 3.11 \
-	--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links --quiet
+	--custom-compile-command "make lock" --no-emit-index-url --no-emit-find-links --no-strip-extras --quiet
 lock: setup
 	$(UV_COMPILE) requirements.in -o requirements.txt
 	$(UV_COMPILE) requirements-test.in -o requirements-test.txt
