@@ -394,6 +394,7 @@ class TestReceiver:
             ({}, ["/bin/celery", "-A", "x"], f"celery-{os.getpid()}"),
             ({}, [], f"python-{os.getpid()}"),
         ],
+        ids=["launcher", "manage", "celery", "none"],  # no pid: every worker collects the same
     )
     def test_a_process_is_named_by_its_launcher_or_its_command(
         self, environ: dict[str, str], argv: list[str], name: str
