@@ -250,7 +250,7 @@ class Scene:
             "  * Browse both plants with any OPC UA client; From_north and From_south hold the",
             "    other's tags. Change TIC101.SP in either plant: it moves both ways.",
             "  * Kill a pipe worker (ps shows --role pipes): its pipes go on in the other one.",
-            "  * Use REST with a token: python3 manage.py create_token engineer1 --role engineer \\",
+            "  * Use REST with a token: python3 manage.py create_token ann --role engineer \\",
             f"    --data-dir {(self._folder / STATION).relative_to(ROOT)}",
             "  * Ctrl-C stops everything.",
             "",
