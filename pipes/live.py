@@ -21,7 +21,8 @@ NOBODY: Final = "no pipe worker answers"
 NOT_TAKEN: Final = "no pipe worker has taken it over yet"
 UNUSED: Final = "no pipe that runs uses this server"
 
-#: A server can be used by several hosts; the state that needs a person most is shown.
+#: A server can be used by several hosts, each with a connection of its own; the state that needs a
+#: person most is shown.
 _SERVER_ORDER: Final = (
     ServerState.REJECTED,
     ServerState.QUARANTINED,
@@ -30,6 +31,8 @@ _SERVER_ORDER: Final = (
     ServerState.CONNECTED,
     ServerState.DISABLED,
 )
+#: What belongs to the state that is shown.
+_OF_THE_STATE: Final = frozenset({"state", "reason", "since"})
 Status = Mapping[str, Any]
 
 
@@ -85,7 +88,7 @@ def ask_about_pipes() -> Live:
     for answer in answers:
         pipes.update(answer.get("pipes", {}))
         for name, status in answer.get("servers", {}).items():
-            servers[name] = _worse(servers.get(name), status)
+            servers[name] = _merged(servers.get(name), status)
     return Live(len(answers), servers, pipes)
 
 
@@ -141,10 +144,36 @@ def _in_parallel(ask: Callable[[Any], Any], paths: Sequence[Any]) -> list[Any]:
         return list(pool.map(ask, paths))
 
 
-def _worse(one: Status | None, other: Status) -> Status:
+def _merged(one: Status | None, other: Status) -> Status:
+    """Two hosts' words about one server: the worse state, and what either of them knows."""
     if one is None:
         return other
-    return min(one, other, key=lambda status: _SERVER_ORDER.index(ServerState(status["state"])))
+    shown, hidden = sorted((one, other), key=_urgency)
+    return {name: _field(name, shown.get(name), hidden.get(name)) for name in {**shown, **hidden}}
+
+
+def _urgency(status: Status) -> int:
+    return _SERVER_ORDER.index(ServerState(status["state"]))
+
+
+def _field(name: str, shown: Any, hidden: Any) -> Any:
+    if name in _OF_THE_STATE:
+        return shown
+    if shown is None or hidden is None or "" in (shown, hidden):
+        return hidden if shown in (None, "") else shown
+    merge = _MERGES.get(name)
+    return shown if merge is None else merge(shown, hidden)
+
+
+#: How two values become one; of any other field the value beside the state stands. What one host
+#: saw refused is refused; ``connects`` counts the sessions of both.
+_MERGES: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "writes_status": lambda one, other: one and other,
+    "writes_timestamps": lambda one, other: one and other,
+    "single_point_of_failure": lambda one, other: one or other,
+    "connects": lambda one, other: one + other,
+    "clock_offset_ms": lambda one, other: max(one, other, key=abs),
+}
 
 
 def _server_status(state: ServerState, reason: str) -> Status:

@@ -416,6 +416,44 @@ class TestLive:
             "waiting",
         ]
 
+    async def test_what_one_host_has_learned_of_a_server_is_not_hidden_by_another(
+        self, run_dir: Path
+    ) -> None:
+        fresh = {
+            "state": "connecting",
+            "reason": "first try",
+            "service_level": None,
+            "product": "",
+            "writes_status": None,
+            "writes_timestamps": None,
+            "last_error": None,
+            "connects": 0,
+            "clock_offset_ms": 0.0,
+        }
+        settled = {
+            "state": "connected",
+            "reason": "",
+            "service_level": 255,
+            "product": "Plant",
+            "writes_status": True,
+            "writes_timestamps": True,
+            "last_error": "away",
+            "connects": 3,
+            "clock_offset_ms": -2500.0,
+        }
+        refused = {**settled, "writes_timestamps": False, "service_level": 200}
+        hosts = [
+            await self.serve(run_dir, 1, {"status": {"servers": {"A": settled, "B": refused}}}),
+            await self.serve(run_dir, 2, {"status": {"servers": {"A": fresh, "B": settled}}}),
+        ]
+
+        servers = (await asyncio.to_thread(live.ask_about_pipes)).servers
+        for host in hosts:
+            await host.stop()
+
+        assert servers["A"] == {**settled, "state": "connecting", "reason": "first try"}
+        assert servers["B"] == {**refused, "connects": 6}
+
     async def test_a_host_that_refuses_or_hangs_is_left_out(self, run_dir: Path) -> None:
         refusing = await self.serve(
             run_dir, 1, {"status": CommandError("internal", "x"), "items": {}}
