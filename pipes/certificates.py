@@ -202,7 +202,7 @@ def _own_hosts() -> list[str]:
 
 
 def _wrong(thumbprint: str, error: PkiError) -> Invalid:
-    return Invalid([FieldError("thumbprint", str(error), thumbprint[:100])])
+    return Invalid([FieldError("thumbprint", f"cannot be used: {error}", thumbprint[:100])])
 
 
 def _report(code: TrustCode, message: str, thumbprint: str, *, by: str, server: str = "") -> None:

@@ -44,10 +44,12 @@ def put_document(draft: Draft, whole: Mapping[str, Json], mode: str) -> None:
     in ``merge`` it stays as it is.
 
     Raises:
-        Invalid: it is no document that this version reads.
+        Invalid: it is no document that this version reads, or one that replaces and lacks a part.
     """
     check_mode(mode)
     errors = check_form(whole)
+    if mode == REPLACE:
+        errors += _missing_parts(whole)
     if errors:
         raise Invalid(errors)
     for kind, part in PARTS.items():
@@ -58,6 +60,19 @@ def put_document(draft: Draft, whole: Mapping[str, Json], mode: str) -> None:
             put_named(draft, kind, rows, fresh=mode == REPLACE)
         if mode == REPLACE:
             draft.delete_unclaimed(kind, lambda _: True)
+
+
+def _missing_parts(whole: Mapping[str, Json]) -> list[FieldError]:
+    """What a document that replaces must name: a part forgotten is not a part to be deleted."""
+    return [
+        FieldError(
+            part,
+            f"is missing, and replacing would delete all {part}: send [] if that is meant,"
+            " or choose the mode merge (?mode=merge, --mode merge) to keep them",
+        )
+        for part in PARTS.values()
+        if part not in whole
+    ]
 
 
 def _rows(part: Json) -> list[RawRow]:
@@ -140,7 +155,7 @@ def patch_items(draft: Draft, rows: Iterable[RawRow]) -> None:
     for row, raw in rows:
         key, errors = read_id(raw.get("id"))
         if key is not None and key not in draft.current.items:
-            errors.append(FieldError("id", f"there is no item {key}", key))
+            errors.append(FieldError("id", f"names {key}, but there is no such item", key))
         if errors:
             draft.refuse(Kind.ITEM, key, errors, row)
             continue
@@ -181,7 +196,7 @@ def delete_items(draft: Draft, ids: Iterable[int]) -> None:
     for row, value in enumerate(ids, 1):
         key, errors = read_id(value)
         if key is not None and key not in draft.current.items:
-            errors.append(FieldError("ids", f"there is no item {key}", key))
+            errors.append(FieldError("ids", f"names {key}, but there is no such item", key))
         if errors or key is None:
             draft.refuse(Kind.ITEM, key, errors, row)
         else:

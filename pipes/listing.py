@@ -156,9 +156,9 @@ def _sort_key(value: Any) -> tuple[bool, Any]:
 
 
 def bounds(request: Request) -> Bounds:
-    """``?limit=`` (default 100, cut to 1000) and ``?offset=``."""
-    limit = number(request, "limit", DEFAULT_LIMIT, 1, _MOST_OFFSET)
-    return Bounds(min(limit, MOST_LIMIT), number(request, "offset", 0, 0, _MOST_OFFSET))
+    """``?limit=`` (default 100, most 1000) and ``?offset=``."""
+    limit = number(request, "limit", DEFAULT_LIMIT, 1, MOST_LIMIT)
+    return Bounds(limit, number(request, "offset", 0, 0, _MOST_OFFSET))
 
 
 def page(request: Request, part: Bounds, count: int, results: Sequence[Any]) -> dict[str, Any]:

@@ -49,6 +49,7 @@ class _Entry:
     body: Body
     row: int | None
     proposed: bool = True
+    errors: tuple[FieldError, ...] = ()
 
 
 def identity(body: Body) -> Identity:
@@ -226,6 +227,7 @@ class Draft:
             for entry in self._entries[kind]:
                 self._refer(kind, entry, names)
         self._refuse_twins()
+        self._refuse_wrong_entries()
         changes: list[Change] = []
         same = 0
         for kind in Kind:
@@ -270,7 +272,8 @@ class Draft:
             name = str(entry.body["name"])
             if name.casefold() in names:
                 message = f"is the name of another {kind}; choose a different one"
-                self.refuse(kind, name, [FieldError("name", message, name)], entry.row)
+                entry.errors += (FieldError("name", message, name),)
+                self._wrong_names[kind].add(name.casefold())
             names[name.casefold()] = name
             if entry.key is not None:
                 former[str(entry.key).casefold()] = name
@@ -282,8 +285,8 @@ class Draft:
             folded = name.casefold()
             spelled = names[referred].get(folded)
             if spelled is None and folded not in self._wrong_names[referred]:
-                error = FieldError(field, f"there is no {referred} named {name}", name)
-                self.refuse(kind, _shown_key(kind, entry), [error], entry.row)
+                message = f"names {name}, but there is no such {referred}"
+                entry.errors += (FieldError(field, message, name),)
             elif spelled is not None and spelled != name:
                 entry.body = {**entry.body, field: spelled}
 
@@ -294,8 +297,14 @@ class Draft:
             if first is not entry:
                 where = f"item {first.body['id']}" if first.row is None else f"row {first.row}"
                 message = f"is mapped from the same source node in the same pipe by {where} already"
-                error = FieldError("target_node", message, entry.body["target_node"])
-                self.refuse(Kind.ITEM, _shown_key(Kind.ITEM, entry), [error], entry.row)
+                entry.errors += (FieldError("target_node", message, entry.body["target_node"]),)
+
+    def _refuse_wrong_entries(self) -> None:
+        """A row counts once: what is wrong with it as a whole makes it an error and no change."""
+        for kind, entries in self._entries.items():
+            for entry in entries:
+                if entry.errors:
+                    self.refuse(kind, _shown_key(kind, entry), entry.errors, entry.row)
 
     def _changes(self, kind: Kind) -> tuple[list[Change], int]:
         """What differs, and how many of the proposals change nothing."""
@@ -303,6 +312,8 @@ class Draft:
         changes: list[Change] = []
         same = 0
         for entry in self._entries[kind]:
+            if entry.errors:
+                continue
             old = None if entry.key is None else present[entry.key]
             has_secret = kind is Kind.SERVER and entry.body["name"] in self.secrets
             if old != entry.body or has_secret:

@@ -207,7 +207,9 @@ def _stranger(kind: Kind, name: str, value: Json) -> Iterable[FieldError]:
     if name in READ_ONLY[kind] or name in WRITE_ONLY[kind]:
         return ()
     known = tuple(FIELDS[kind])
-    return (FieldError(name, f"is no known field of a {kind}", value, known),)
+    article = "an" if kind is Kind.ITEM else "a"
+    message = f"is not a field of {article} {kind}; the fields are {', '.join(known)}"
+    return (FieldError(name, message, value, known),)
 
 
 def apply_patch(base: Body, patch: Patch) -> dict[str, Json]:

@@ -198,7 +198,8 @@ def server_set(value: Json) -> Json:
         message = "belong to mode manual only"
         raise WrongError(FieldError("endpoints", message, checked["endpoints"]))
     if checked["mode"] == "manual" and not checked["endpoints"]:
-        raise WrongError(FieldError("endpoints", "mode manual needs at least one endpoint", []))
+        message = "must name at least one, because mode is manual"
+        raise WrongError(FieldError("endpoints", message, []))
     return checked
 
 

@@ -97,7 +97,8 @@ def compile_transform(spec: Mapping[str, Json], direction: Direction = Direction
     forward, inverse = kind.make(spec, on_overflow)
     if isinstance(inverse, str):
         if direction is not Direction.FORWARD:
-            raise InvalidTransformError("transform", f"{inverse}, direction {direction} needs one")
+            message = f"cannot be used with direction {direction}: {inverse}"
+            raise InvalidTransformError("transform", message)
         inverse = None
     steps = [step for step in (forward, _typed(to_type, on_overflow)) if step is not None]
     return Plan(
@@ -155,7 +156,7 @@ def _refuse_unknown_fields(spec: Mapping[str, Json], kind: _Kind) -> None:
         allowed = ", ".join(sorted(kind.fields | {"to_type", "on_overflow"}))
         raise InvalidTransformError(
             f"transform.{unknown[0]}",
-            f"not a field of kind {spec.get('kind', 'none')}; it takes {allowed}",
+            f"is not a field of kind {spec.get('kind', 'none')}; it takes {allowed}",
         )
 
 

@@ -83,6 +83,19 @@ class TestDocuments:
         with pytest.raises(services.Invalid, match="mode must be merge or replace"):
             services.plan_document(document_of(), mode="mix")
 
+    def test_a_document_that_replaces_must_name_every_part(self) -> None:
+        make_plant()
+        forgetful = {"format": "mirrorsite", "version": 1, "items": []}
+
+        with pytest.raises(
+            services.Invalid, match=r"servers is missing.*\[\].*mode=merge"
+        ) as caught:
+            services.apply_document(forgetful, user="u", reason="")
+
+        assert [error.field for error in caught.value.errors] == ["servers", "pipes"]
+        assert services.plan_document(forgetful, mode="merge").counts["delete"] == 0
+        assert services.plan_document({**forgetful, "servers": [], "pipes": []}).counts["delete"]
+
     def test_a_stale_base_is_refused(self) -> None:
         make_plant()
         with pytest.raises(services.Stale) as caught:
@@ -255,9 +268,9 @@ class TestPipesAndItems:
         with pytest.raises(services.Invalid) as caught:
             services.create_items([nodes(5), nodes(1), {"pipe": "P"}], user="u")
         assert [error.row for error in caught.value.errors] == [2, 3, 3]
-        with pytest.raises(services.Invalid, match="row 2: id there is no item 9"):
+        with pytest.raises(services.Invalid, match="row 2: id names 9, but there is no such item"):
             services.change_items([{"id": 1, "note": "x"}, {"id": 9}, {}, {"id": "a"}], user="u")
-        with pytest.raises(services.Invalid, match="row 1: ids there is no item 9"):
+        with pytest.raises(services.Invalid, match="row 1: ids names 9, but there is no such item"):
             services.delete_items([9, 1], user="u")
         with pytest.raises(services.Invalid):
             services.delete_items(["x"], user="u")  # type: ignore[list-item]

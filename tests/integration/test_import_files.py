@@ -337,7 +337,8 @@ class TestXlsx:
         )
         whole = services.document()
         content = imports.export_configuration("xlsx")
-        services.apply_document({"format": "mirrorsite", "version": 1}, user="u", reason="empty")
+        empty = document_of(servers=[], pipes=[])
+        services.apply_document(empty, user="u", reason="empty")
         fill, mode = imports.configuration_filler(content, "xlsx")
         assert mode == "merge"
         services.commit(fill, user="u", reason="back")

@@ -410,7 +410,11 @@ class TestItems:
     def test_more_than_a_thousand_rows_are_never_answered_at_once(
         self, viewer: Rest, plant: None
     ) -> None:
-        assert "limit=1000" not in str(viewer.get("/items?limit=5000").json()["next"])
+        answer = viewer.get("/items?limit=1001")
+
+        assert answer.status_code == 400
+        assert answer.json()["detail"] == "limit takes a whole number, 1 to 1000"
+        assert viewer.get("/items?limit=1000").status_code == 200
 
     def test_a_page_costs_the_same_queries_whatever_its_length(
         self, viewer: Rest, engineer: Rest, plant: None
@@ -467,6 +471,27 @@ class TestConfiguration:
         assert answer.status_code == 400
         assert answer.json()["errors"][0]["field"] == "format"
         assert len(answer.content) < 10_000
+
+    def test_a_part_that_is_forgotten_is_not_deleted(self, engineer: Rest, plant: None) -> None:
+        answer = engineer.put("/configuration", {"format": "mirrorsite", "version": 1})
+
+        assert answer.status_code == 400
+        assert [error["field"] for error in answer.json()["errors"]] == [
+            "servers",
+            "pipes",
+            "items",
+        ]
+        assert "?mode=merge" in answer.json()["detail"]
+        assert Item.objects.count() == 3
+
+    def test_refusals_read_as_sentences(self, engineer: Rest, plant: None) -> None:
+        unknown = engineer.post("/items", {**mapping(9), "pipe": "NOPE"})
+        bogus = engineer.patch("/items/1", {"bogus": 1})
+        gone = engineer.post("/items/delete", {"ids": [99999]})
+
+        assert unknown.json()["detail"] == "pipe names NOPE, but there is no such pipe"
+        assert bogus.json()["detail"].startswith("bogus is not a field of an item; the fields are")
+        assert gone.json()["detail"] == "row 1: ids names 99999, but there is no such item"
 
     def test_merge_leaves_what_the_document_does_not_name(
         self, engineer: Rest, plant: None

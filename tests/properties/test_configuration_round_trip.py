@@ -103,7 +103,13 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-EMPTY: Mapping[str, Any] = {"format": "mirrorsite", "version": 1}
+EMPTY: Mapping[str, Any] = {
+    "format": "mirrorsite",
+    "version": 1,
+    "servers": [],
+    "pipes": [],
+    "items": [],
+}
 
 
 def all_same(plan: services.Plan) -> bool:

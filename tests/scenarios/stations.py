@@ -202,8 +202,9 @@ class Station:
         return answer.json
 
     def put_configuration(self, document: dict[str, Any]) -> dict[str, Any]:
+        parts: dict[str, Any] = {"servers": [], "pipes": [], "items": []}
         answer = self.api(
-            "PUT", "/configuration", {"format": "mirrorsite", "version": 1, **document}
+            "PUT", "/configuration", {"format": "mirrorsite", "version": 1, **parts, **document}
         )
         assert answer.status == 200, (answer.status, answer.raw[:3000])
         plan: dict[str, Any] = answer.json

@@ -148,7 +148,8 @@ def _told(errors: list[FieldError]) -> str:
     lines = []
     for error in errors[:TOLD_ERRORS]:
         row = "" if error.row is None else f"row {error.row}: "
-        value = "" if error.value in (None, "") else f" (not {error.value!r})"
+        is_shown = error.message.startswith("must ") and error.value not in (None, "")
+        value = f" (not {error.value!r})" if is_shown else ""
         lines.append(f"{row}{error.column or error.field} {error.message}{value}")
     if len(errors) > TOLD_ERRORS:
         lines.append(f"and {len(errors) - TOLD_ERRORS} more")

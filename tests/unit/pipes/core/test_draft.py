@@ -122,8 +122,8 @@ def test_a_missing_server_or_pipe_is_an_error_of_the_row() -> None:
     draft.propose(Kind.PIPE, None, {"name": "Q", "source": "X", "target": "B"}, row=2)
     draft.propose(Kind.ITEM, None, patch_of(item(0, "i=7", pipe="R")), row=3)
     assert messages(draft.plan()) == [
-        (2, "source", "there is no server named X"),
-        (3, "pipe", "there is no pipe named R"),
+        (2, "source", "names X, but there is no such server"),
+        (3, "pipe", "names R, but there is no such pipe"),
     ]
 
 
@@ -138,7 +138,7 @@ def test_what_still_refers_to_a_deleted_object_is_wrong() -> None:
     draft = Draft(START)
     draft.delete(Kind.SERVER, ["A"])
     plan = draft.plan()
-    assert messages(plan) == [(None, "source", "there is no server named A")]
+    assert messages(plan) == [(None, "source", "names A, but there is no such server")]
     assert plan.wrong[0].key == "P"
 
 
@@ -152,6 +152,22 @@ def test_two_items_must_not_map_the_same_nodes() -> None:
         (2, "item 1 already"),
         (4, "row 3 already"),
     ]
+
+
+def test_a_wrong_row_counts_once_and_is_no_change() -> None:
+    draft = Draft(START)
+    draft.propose(Kind.ITEM, 1, {"pipe": "R"}, row=2)
+    draft.propose(Kind.ITEM, 2, {}, row=3)
+    draft.propose(Kind.ITEM, None, patch_of(item(0, "i=7", pipe="R")), row=4)
+    draft.propose(Kind.ITEM, None, patch_of(item(0, "i=7", pipe="R")), row=5)
+    draft.propose(Kind.PIPE, None, {"name": "Q", "source": "X", "target": "Y"}, row=6)
+    plan = draft.plan()
+    assert plan.counts == {"add": 0, "change": 0, "delete": 0, "same": 1, "error": 4}
+    assert [wrong.row for wrong in plan.wrong] == [2, 4, 5, 6]
+    assert [error.field for error in plan.wrong[2].errors] == ["pipe", "target_node"]
+    assert [error.field for error in plan.wrong[3].errors] == ["source", "target"]
+    assert plan.wrong[0].key == 1
+    assert plan.changes == []
 
 
 def test_items_may_exchange_their_nodes() -> None:
