@@ -27,6 +27,9 @@ MEDIA_TYPES: Final = {
     imports.JSON: "application/json",
 }
 _FORMS: Final = {media_type.split(";")[0]: form for form, media_type in MEDIA_TYPES.items()}
+_MULTIPART: Final = "multipart/form-data"
+#: What an import may come as; a body without a type is bytes (RFC 9110, 8.3).
+_ACCEPTED: Final = (_MULTIPART, *_FORMS, "application/octet-stream")
 
 
 class WholeBody(BaseParser):
@@ -56,6 +59,7 @@ class ImportView(PipesView):
 
     @extend_schema(**schemas.imported())
     def post(self, request: Request) -> Response:
+        _check_media_type(request)
         file, name = _file(request)
         form = _form(request, name)
         mode = choice(request, "mode", MODES, MERGE)
@@ -99,10 +103,22 @@ class TemplateView(PipesView):
         return _download(imports.template(form), form, "items-template")
 
 
+def _media_type(request: Request) -> str:
+    return request.content_type.split(";")[0].strip().lower()
+
+
+def _check_media_type(request: Request) -> None:
+    """Refuse what is no table before it is read."""
+    media_type = _media_type(request)
+    if media_type and media_type not in _ACCEPTED:
+        text = f"{media_type} is not imported; send {', '.join(_ACCEPTED)}"
+        raise UnsupportedMediaType(media_type, text)
+
+
 def _file(request: Request) -> tuple[IO[bytes], str]:
     """The uploaded file and its name; the body itself has none."""
     data: Any = request.data
-    if request.content_type.startswith("multipart/"):
+    if _media_type(request) == _MULTIPART:
         upload = request.FILES.get("file")
         if upload is None:
             raise invalid("file", None, "The form needs a part named file that is a file")
@@ -117,7 +133,7 @@ def _form(request: Request, name: str) -> str:
     extension = PurePath(name).suffix.lower().removeprefix(".")
     if extension in imports.FORMATS:
         return extension
-    media_type = request.content_type.split(";")[0].strip().lower()
+    media_type = _media_type(request)
     if media_type in _FORMS:
         return _FORMS[media_type]
     raise UnsupportedMediaType(

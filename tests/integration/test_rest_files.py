@@ -34,6 +34,7 @@ def _plant(db: None) -> None:
                 {**server, "name": "B", "endpoint": "opc.tcp://10.0.0.6:4840"},
             ],
             "pipes": [{"name": "P1", "source": "A", "target": "B"}],
+            "items": [],
         },
         user="test",
         reason="",
@@ -101,6 +102,24 @@ class TestImport:
 
         assert answer.status_code == 415
         assert "format" in answer.json()["detail"]
+
+    @pytest.mark.parametrize(
+        ("media_type", "status"),
+        [
+            ("image/png", 415),
+            ("application/x-www-form-urlencoded", 415),
+            ("multipart/mixed", 415),
+            ("application/octet-stream", 200),
+            ("text/csv; charset=utf-8", 200),
+        ],
+    )
+    def test_only_tables_and_plain_bytes_are_imported(
+        self, engineer: Rest, media_type: str, status: int
+    ) -> None:
+        answer = send(engineer, "?format=csv&dry_run=true", CSV, media_type)
+
+        assert answer.status_code == status, answer.content
+        assert status == 200 or "text/csv" in answer.json()["detail"]
 
     @pytest.mark.parametrize("query", ["?format=yaml", "?format=csv&mode=append"])
     def test_an_unknown_format_or_mode_is_named(self, engineer: Rest, query: str) -> None:
