@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import urlencode
 
+from django.http import HttpResponse, HttpResponseRedirect
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 
+from mirrorsite.rest import as_problem, problem_response
 from pipes import schemas
 
 
@@ -18,6 +22,17 @@ class DocsView(SpectacularSwaggerSplitView):
 
     required_roles: Final = {"GET": "viewer"}
     template_name = "api_docs.html"
+
+    def handle_exception(  # type: ignore[override] # DRF finishes any HttpResponse
+        self, exc: Exception
+    ) -> HttpResponse:
+        """Lead a browser to the login, as pages do; tell programs what is wrong as REST does."""
+        if not isinstance(exc, NotAuthenticated | AuthenticationFailed):
+            return super().handle_exception(exc)
+        if "text/html" in self.request.headers.get("Accept", ""):
+            query = urlencode({"next": self.request.get_full_path()}, safe="/")
+            return HttpResponseRedirect(f"/login/?{query}")
+        return problem_response(as_problem(exc), self.request.path)
 
 
 def add_components(result: dict[str, Any], generator: object, **_: object) -> dict[str, Any]:

@@ -164,6 +164,17 @@ class TestMatrix:
         assert rest_of_nobody().client.get(path).status_code == 401
         assert viewer.client.get(path, HTTP_ACCEPT="*/*").status_code == 200
 
+    def test_a_browser_is_led_from_the_documentation_to_the_login(self) -> None:
+        client = rest_of_nobody().client
+        browser = client.get("/api/docs", HTTP_ACCEPT="text/html,application/xhtml+xml,*/*;q=0.8")
+        program = client.get("/api/docs", HTTP_ACCEPT="*/*")
+
+        assert browser.status_code == 302
+        assert browser.headers["Location"] == "/login/?next=/api/docs"
+        assert program.status_code == 401
+        assert program.headers["Content-Type"] == "application/problem+json"
+        assert program.headers["WWW-Authenticate"] == "Bearer"
+
     @pytest.mark.parametrize("path", ["/nothing", "/servers/", "/items/x/y", ""])
     def test_an_unknown_path_is_a_problem_and_hides_behind_the_login(self, path: str) -> None:
         unknown = rest_as("viewer").get(path)
