@@ -219,7 +219,7 @@ class ServerConnection:
         self.last_error = failure.message
         if (self.state, self.reason) != (state, failure.message):
             if self.state is not state:
-                self._report(reason, Severity.HIGH, why=failure.message, seconds=int(QUARANTINE))
+                self._report_failure(reason, failure.message)
             self._enter(state, failure.message)
 
     async def _pause(self) -> None:
@@ -320,7 +320,17 @@ class ServerConnection:
         self.state = state
         self.reason = reason
 
+    def _report_failure(self, reason: Reason, why: str) -> None:
+        """A message that begins with the server is a sentence of its own; nothing is said twice."""
+        is_whole = why.startswith((f"{self.name} ", f"the certificate of {self.name}"))
+        if is_whole and reason is not Reason.SERVER_QUARANTINED:
+            self._say(reason, Severity.HIGH, why)
+        else:
+            self._report(reason, Severity.HIGH, why=why, seconds=int(QUARANTINE))
+
     def _report(self, reason: Reason, severity: Severity, **blanks: object) -> None:
-        sentence = reason.sentence(server=self.name, **blanks)
+        self._say(reason, severity, reason.sentence(server=self.name, **blanks))
+
+    def _say(self, reason: Reason, severity: Severity, sentence: str) -> None:
         log.info(sentence)
         emit(EventKind.SERVER, reason.name, severity, self.name, sentence)

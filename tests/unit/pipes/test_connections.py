@@ -141,6 +141,44 @@ async def test_a_user_that_fails_is_told_so_and_hinders_no_other(played):
     assert not played.sessions[0].ended
 
 
+@pytest.mark.parametrize(
+    ("kind", "message", "told"),
+    [
+        (
+            FailureKind.UNREACHABLE,
+            "PLC cannot be reached at opc.tcp://h:1: no answer",
+            "PLC cannot be reached at opc.tcp://h:1: no answer",
+        ),
+        (
+            FailureKind.REJECTED_CERTIFICATE,
+            "the certificate of PLC is refused: it is not in the trust list",
+            "the certificate of PLC is refused: it is not in the trust list",
+        ),
+        (
+            FailureKind.SECURITY,
+            "the station's own certificate cannot be used: no key",
+            "PLC refused the connection: the station's own certificate cannot be used: no key",
+        ),
+        (
+            FailureKind.QUARANTINE,
+            "PLC breaks the protocol: damaged",
+            "PLC is left alone for 60 s: PLC breaks the protocol: damaged",
+        ),
+    ],
+)
+async def test_a_failure_is_told_in_one_sentence(played, monkeypatch, kind, message, told):
+    said: list[str] = []
+    monkeypatch.setattr(connections, "emit", lambda *event: said.append(event[4]))
+    played.refusals = [ConnectFailed(kind, message)]
+    played.connection.start()
+    async with asyncio.timeout(5):
+        while not said:
+            await asyncio.sleep(0.01)
+
+    assert said[0] == told
+    assert played.connection.reason == message
+
+
 async def test_a_server_that_was_away_for_days_is_still_tried(played):
     played.refusals = [ConnectFailed(FailureKind.UNREACHABLE, "away")]
     played.connection._attempt = 100_000
