@@ -87,6 +87,20 @@ def _next_free(port: int, chosen: set[int]) -> int:
     raise StartRefused("this machine has no free port above 8100")
 
 
+def what_to_try(web: str, data_dir: str) -> tuple[str, ...]:
+    """The lines that the demo shows last."""
+    return (
+        "What to try",
+        f"  * Open {web}/ and see values move.",
+        "  * Browse both plants with any OPC UA client; From_north and From_south hold the",
+        "    other's tags. Change TIC101.SP in either plant: it moves both ways.",
+        "  * Kill a pipe worker (ps shows --role pipes): its pipes go on in the other one.",
+        "  * Use REST with a token: python3 manage.py create_token ann --role engineer \\",
+        f"    --data-dir {data_dir}",
+        "  * Ctrl-C stops everything.",
+    )
+
+
 class Scene:
     """The demo's folder, its processes and what it says."""
 
@@ -245,14 +259,7 @@ class Scene:
             "",
             *(f"  {name:<36}{value}" for name, value in rows),
             "",
-            "What to try",
-            f"  * Open {web}/ and see values move.",
-            "  * Browse both plants with any OPC UA client; From_north and From_south hold the",
-            "    other's tags. Change TIC101.SP in either plant: it moves both ways.",
-            "  * Kill a pipe worker (ps shows --role pipes): its pipes go on in the other one.",
-            "  * Use REST with a token: python3 manage.py create_token ann --role engineer \\",
-            f"    --data-dir {(self._folder / STATION).relative_to(ROOT)}",
-            "  * Ctrl-C stops everything.",
+            *what_to_try(web, str((self._folder / STATION).relative_to(ROOT))),
             "",
         ]
         self._console.say("\n".join(lines))  # at once: no log line gets in between
