@@ -27,10 +27,16 @@ def test_the_median_of_the_rounds_counts_and_the_worst_difference() -> None:
 
 def test_a_ratio_is_the_cost_of_a_peer_over_ours() -> None:
     report = make_report(
-        {OURS: [run(1.5)], "asyncua_batch": [run(36.0)], "node_opcua": [run(6.0)]}, ()
+        {
+            OURS: [run(1.5)],
+            "asyncua_batch": [run(36.0)],
+            "asyncua_tuned": [run(15.0)],
+            "node_opcua": [run(6.0)],
+        },
+        (),
     )
 
-    assert report.ratios == {"asyncua_batch": 24.0, "node_opcua": 4.0}
+    assert report.ratios == {"asyncua_batch": 24.0, "asyncua_tuned": 10.0, "node_opcua": 4.0}
     assert [(demand.name, demand.wanted, demand.ok) for demand in report.demands] == [
         ("times the CPU of ours: asyncua_batch", ">= 20", True),
         ("times the CPU of ours: node_opcua", ">= 3", True),
