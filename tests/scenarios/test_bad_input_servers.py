@@ -230,7 +230,7 @@ def test_a_certificate_is_refused_shown_trusted_and_then_the_password_matters(
     assert shown["trusted"] is False
     assert shown["thumbprint"] in status["reason"]
     event = eventually(lambda: shared_station.events(search=shown["thumbprint"]), within=10)[0]
-    assert "not trusted" in event["message"]
+    assert "not in the trust list" in event["message"]
 
     answer = shared_station.api(
         "POST",
