@@ -259,9 +259,11 @@ class ServerConnection:
         asked: asyncio.Task[None] | None = None
         asked_at = 0.0
         began = loop.time()
+        quiet = 0.0
         try:
             while True:
-                await asyncio.sleep(WATCH_EVERY)
+                # No wake-up before something can be due: it costs more than the look.
+                await asyncio.sleep(max(WATCH_EVERY, ASK_AFTER - quiet))
                 now = loop.time()
                 quiet = now - session.last_heard
                 if quiet < ASK_AFTER:

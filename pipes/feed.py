@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 
 #: Servers slow down with the square of the items in one subscription (pitfalls of the field).
 ITEMS_PER_SUBSCRIPTION: Final = 5_000
+#: What one takes when the server adds so quickly, in seconds per item: each costs its own publish.
+MOST_ITEMS_PER_SUBSCRIPTION: Final = 10_000
+QUICK_SECONDS_PER_ITEM: Final = 0.000_15
+ITEMS_TO_JUDGE_BY: Final = 1_000
 KEEP_ALIVE_SECONDS: Final = 2.5
 #: A subscription that says nothing for so many keep-alive times is taken for dead.
 SILENT_KEEP_ALIVES: Final = 3
@@ -124,6 +128,7 @@ class Feed:
         self._patience = Patience(
             KEEP_ALIVE_SECONDS * SILENT_KEEP_ALIVES, LONGEST_SILENCE, CALM_SECONDS
         )
+        self._capacity = ITEMS_PER_SUBSCRIPTION
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -131,6 +136,7 @@ class Feed:
 
     def connected(self, session: Session) -> None:
         self.disconnected()
+        self._capacity = ITEMS_PER_SUBSCRIPTION
         self._session = session
         self._task = asyncio.create_task(self._work(session), name=f"feed {self.name}")
         self._wake.set()
@@ -260,13 +266,13 @@ class Feed:
         ]
         while missing:
             stream = await self._stream_with_room(session)
-            room = ITEMS_PER_SUBSCRIPTION - len(stream.monitored)
+            room = self._capacity - len(stream.monitored)
             part, missing = missing[:room], missing[room:]
             await self._add(session, stream, part)
 
     async def _stream_with_room(self, session: Session) -> _Stream:
         for stream in self._streams:
-            if not stream.is_lost and len(stream.monitored) < ITEMS_PER_SUBSCRIPTION:
+            if not stream.is_lost and len(stream.monitored) < self._capacity:
                 return stream
         stream = await self._subscribe(session, self.publishing_interval_ms)
         made = stream.subscription
@@ -296,12 +302,14 @@ class Feed:
         for handle in handles:  # values may come before the answer does
             self._place[handle] = stream
             stream.monitored[handle] = 0
+        began = self.now()
         try:
             results = await stream.subscription.add(specs)
         except BaseException:
             self.renew(stream, "its items could not be added")
             raise
         stream.heard = self.now()
+        self._judge_capacity(len(specs), stream.heard - began)
         for result in results:
             if is_bad(result.status):
                 self._refused(stream, result.handle, result.status)
@@ -311,6 +319,13 @@ class Feed:
             else:  # taken out of the configuration meanwhile
                 stream.doomed.append(result.monitored_item_id)
                 self._wake.set()
+
+    def _judge_capacity(self, items: int, seconds: float) -> None:
+        """A server that adds items quickly takes more of them in one subscription."""
+        if items < ITEMS_TO_JUDGE_BY:
+            return
+        is_quick = seconds < items * QUICK_SECONDS_PER_ITEM
+        self._capacity = MOST_ITEMS_PER_SUBSCRIPTION if is_quick else ITEMS_PER_SUBSCRIPTION
 
     def _spec(self, session: Session, item: FeedItem) -> MonitoredItemSpec | None:
         try:

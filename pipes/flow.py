@@ -14,11 +14,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, MutableMapping
+from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 from pipes.connections import ServerConnection
 from pipes.core.binary import DecodeError, comparable
 from pipes.core.choices import Direction, InitialWrite, Timestamps
+from pipes.core.conversion import TargetType
 from pipes.core.echo import EchoGuard, WriteResult
 from pipes.core.learning import Lesson, lesson_of
 from pipes.core.quality import Ability, writes_source_timestamp
@@ -56,6 +59,17 @@ PASSING: Final = frozenset({Retry.RETRY_LATER, Retry.SPLIT_BATCH, Retry.RECONNEC
 NODE_UNKNOWN: Final = code_of("BadNodeIdUnknown")
 
 Guards = MutableMapping[int, EchoGuard]
+
+
+_TYPE_OF: Final = itemgetter(1)
+
+
+@lru_cache(maxsize=256)
+def _target(
+    kind: TargetType, value_rank: int, ability: Ability, *, same_namespaces: bool
+) -> Target:
+    """Thousands of items have a handful of different targets."""
+    return Target(kind, value_rank, ability, same_namespaces)
 
 
 class Flow:
@@ -236,10 +250,11 @@ class Flow:
     def values(self, values: dict[int, bytes], special: frozenset[int]) -> None:
         if self._is_draining:
             return
-        if self._unsubscribed or not values.keys() <= self.items.keys():
+        look: set[int] = set()
+        if self._unsubscribed or not self._all_unseen(values):
             values = self._without_strangers(values)
+            look = self._other_types(values)
         self.received += len(values)
-        look = self._other_types(values)
         if special:
             look |= special & values.keys()
         if self._watches_status or self.writing.writes_status is False:
@@ -251,6 +266,14 @@ class Flow:
             values = self._decided(values, look)
         if values:
             self.writer.offer(values)
+
+    def _all_unseen(self, values: dict[int, bytes]) -> bool:
+        """Whether each value is of the type that may pass: no byte-code per value."""
+        try:
+            types = bytes(map(_TYPE_OF, values.values()))
+            return types == bytes(map(self._unseen.__getitem__, values))
+        except (IndexError, KeyError):  # an empty DataValue; a handle to look at, or not ours
+            return False
 
     def _other_types(self, values: dict[int, bytes]) -> set[int]:
         """The handles whose value is not of the type that may pass without a look."""
@@ -347,7 +370,12 @@ class Flow:
             self.faults.owe(handle)
             return None
         rule, history = self._rules[handle], self._histories[handle]
-        target = Target(info.type, info.value_rank, self._ability(), self._same_namespaces())
+        target = _target(
+            info.type,
+            info.value_rank,
+            self._ability(),
+            same_namespaces=self._same_namespaces(),
+        )
         decision = decide_transfer(value, rule, target, history, self._now())
         self._holds.pop(handle, None)
         if history.not_good_since is not None:

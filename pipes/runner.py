@@ -76,7 +76,8 @@ class PipeRunner:
 
     def tick(self, now: float) -> None:
         for flow in self.flows:
-            flow.tick(now)
+            if flow.items:
+                flow.tick(now)
         self.rate.count(now, self.writes)
         self._report_edges()
 

@@ -35,6 +35,7 @@ class Staleness:
         self._last = last
         self._now = now
         self._next_at = now() + EVERY_SECONDS
+        self._round: list[int] = []
         self._place = 0
         self._suspects: dict[int, tuple[bytes, float]] = {}  # handle -> newest value then, when
         self._healings: Counter[int] = Counter()
@@ -93,12 +94,16 @@ class Staleness:
 
     def _next_handles(self) -> list[int]:
         """The next few items that a difference says something about, round and round."""
-        handles = [handle for handle in self._feed.subscribed_handles() if self._is_telling(handle)]
-        if self._place >= len(handles):
+        if self._place >= len(self._round):
+            self._round = self._feed.subscribed_handles()
             self._place = 0
-        part = handles[self._place : self._place + ITEMS_AT_A_TIME]
+        part = self._round[self._place : self._place + ITEMS_AT_A_TIME]
         self._place += len(part)
-        return part
+        return [
+            handle
+            for handle in part
+            if self._feed.is_subscribed(handle) and self._is_telling(handle)
+        ]
 
     def _deadband(self, handle: int) -> float:
         """What the server was asked to filter; some compare with the last sample, not report."""

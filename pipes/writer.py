@@ -31,7 +31,9 @@ from pipes.opcua.lane import Lane, WriteOutcome
 from pipes.opcua.session import Session
 
 LARGEST_BATCH: Final = 5_000
-SAMPLES_PER_BATCH: Final = 8
+SAMPLES_PER_BATCH: Final = 2
+#: Written values that wait to be entered in the tables; this bounds their memory.
+FOLD_AT: Final = 4_000
 SERVICE_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 4.0
 TICKS_PER_MS: Final = 10_000
@@ -63,9 +65,11 @@ class Writer:
     ) -> None:
         self.pending = Pending(limit=1)
         self.window = Window()
-        self.held: dict[int, bytes] = {}
-        self.written_at: dict[int, int] = {}
-        self.counts: Counter[int] = Counter()
+        self._held: dict[int, bytes] = {}
+        self._written_at: dict[int, int] = {}
+        self._counts: Counter[int] = Counter()
+        self._unfolded: list[tuple[dict[int, bytes], int]] = []  # batches written, and when
+        self._unfolded_values = 0
         self.in_error: set[int] = set()
         self.watched: set[int] = set()
         self.writes = 0
@@ -87,6 +91,48 @@ class Writer:
         self._paused_until = 0.0
         self._is_flushing = False
         self._answered_one = asyncio.Event()
+
+    # -- what was written -----------------------------------------------------------------------
+
+    @property
+    def held(self) -> dict[int, bytes]:
+        """What the server is known to hold."""
+        self._fold()
+        return self._held
+
+    @property
+    def written_at(self) -> dict[int, int]:
+        """When each handle was written last, in ns of UTC."""
+        self._fold()
+        return self._written_at
+
+    @property
+    def counts(self) -> Counter[int]:
+        """How often each handle was written."""
+        self._fold()
+        return self._counts
+
+    def _note(self, batch: dict[int, bytes], wall_ns: int) -> None:
+        self._unfolded.append((batch, wall_ns))
+        self._unfolded_values += len(batch)
+        if self._unfolded_values >= FOLD_AT:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Enter the batches in the tables of all handles.
+
+        In one go: a table of thousands is in no cache when a batch of a few hundred comes.
+        """
+        if not self._unfolded:
+            return
+        for batch, wall_ns in self._unfolded:
+            self._held.update(batch)
+            self._written_at.update(dict.fromkeys(batch, wall_ns))
+            self._counts.update(batch.keys())
+        self._unfolded.clear()
+        self._unfolded_values = 0
+
+    # -- sending --------------------------------------------------------------------------------
 
     def connected(self, connection: ServerConnection, session: Session) -> None:
         self._connection = connection
@@ -113,10 +159,11 @@ class Writer:
     def forget(self, handles: Iterable[int]) -> None:
         gone = set(handles)
         self.pending.forget(gone)
+        held, written_at, counts = self.held, self.written_at, self.counts
         for handle in gone:
-            self.held.pop(handle, None)
-            self.written_at.pop(handle, None)
-            self.counts.pop(handle, None)
+            held.pop(handle, None)
+            written_at.pop(handle, None)
+            counts.pop(handle, None)
         for handles_of in (self.in_error, self.watched, self.bare):
             handles_of.difference_update(gone)
 
@@ -213,9 +260,7 @@ class Writer:
         wall_ns = time.time_ns()
         self.pause = 0.0
         self.pending.done(batch)
-        self.held.update(batch)
-        self.counts.update(batch.keys())
-        self.written_at.update(dict.fromkeys(batch, wall_ns))
+        self._note(batch, wall_ns)
         self.writes += len(batch)
         self.sample = next(iter(batch.values()), b"")
         self._measure(batch, wall_ns)

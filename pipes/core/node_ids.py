@@ -78,6 +78,8 @@ def _escaped(uri: str) -> str:
 
 
 def _unescaped(uri: str, text: str) -> str:
+    if "%" not in uri:
+        return uri
     if re.search(r"%(?!25|3[Bb])", uri):
         raise NodeIdError(f"{text!r}: in a namespace URI write % as %25 and ; as %3B")
     return re.sub("%3[Bb]", ";", uri).replace("%25", "%")

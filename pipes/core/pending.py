@@ -52,7 +52,7 @@ class Pending:
     def put(self, values: Mapping[int, bytes]) -> None:
         """Take in new values; each replaces the one that waits under its handle."""
         before, ready_before = len(self), len(self._ready)
-        if self._busy.isdisjoint(values):
+        if not self._busy or self._busy.isdisjoint(values):
             self._ready.update(values)
         else:
             for handle, value in values.items():
@@ -84,7 +84,8 @@ class Pending:
     def done(self, batch: Collection[int]) -> None:
         """The writes of these handles were answered, or never will be."""
         self._busy.difference_update(batch)
-        self._forgotten.difference_update(batch)
+        if self._forgotten:
+            self._forgotten.difference_update(batch)
         waiting = self._waiting
         if waiting and not waiting.keys().isdisjoint(batch):
             for handle in batch:

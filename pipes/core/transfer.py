@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, cast
 
 from pipes.core.binary import (
@@ -34,7 +35,7 @@ from pipes.core.quality import (
 from pipes.core.quality import Hold as QualityHold
 from pipes.core.transform import Transform, compile_transform
 from pipes.core.values import NULL, DataValue, Variant, VariantType, is_good
-from pipes.core.wanted import Item, Pipe
+from pipes.core.wanted import NO_TRANSFORM, Item, Pipe
 
 HAS_VALUE: Final = 0x01
 HAS_STATUS: Final = 0x02
@@ -141,14 +142,24 @@ def rule_for(item: Item, pipe: Pipe, *, is_reverse: bool) -> Rule:
         InvalidTransformError: the transform cannot be carried out in this direction.
 
     """
+    quality = Rules(item.quality or pipe.quality, pipe.hold_seconds)
+    if item.transform == NO_TRANSFORM:
+        return _plain_rule(quality, item.trigger)
     direction = Direction.REVERSE if is_reverse else Direction.FORWARD
     plan = compile_transform(item.transform, direction)
     transform = plan.reverse if is_reverse else plan.forward
     return Rule(
         transform=cast("Transform", transform),  # the direction that was asked for is there
-        quality=Rules(item.quality or pipe.quality, pipe.hold_seconds),
+        quality=quality,
         trigger=item.trigger,
     )
+
+
+@lru_cache(maxsize=256)
+def _plain_rule(quality: Rules, trigger: Trigger) -> Rule:
+    """That of most items: thousands share one."""
+    plan = compile_transform(NO_TRANSFORM, Direction.FORWARD)
+    return Rule(transform=cast("Transform", plan.forward), quality=quality, trigger=trigger)
 
 
 def absolute_deadband(item: Item) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from pipes.core.choices import (
     Auth,
@@ -25,6 +26,10 @@ from pipes.core.choices import (
 )
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+
+
+#: What most items have; one object for all of them.
+NO_TRANSFORM: Final[Mapping[str, Json]] = {"kind": "none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Item:
     minimum_interval_ms: int = 0
     trigger: Trigger = Trigger.STATUS_VALUE
     deadband: Deadband = Deadband()
-    transform: Mapping[str, Json] = field(default_factory=lambda: {"kind": "none"})
+    transform: Mapping[str, Json] = field(default_factory=lambda: NO_TRANSFORM)
     condition: Mapping[str, Json] | None = None
     quality: Quality | None = None
     substitute: Json = None

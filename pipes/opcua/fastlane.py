@@ -50,7 +50,7 @@ PRIVATE_NAMES: Final = (
     ("ua_binary", "extensionobject_from_binary"),
 )
 
-SWEEP_SECONDS: Final = 0.25
+SWEEP_SECONDS: Final = 0.5
 TIMED_OUT: Final = "no answer in time"
 _WINDOWS_EPOCH: Final = 116_444_736_000_000_000
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from pipes.core.choices import CodecName
@@ -66,6 +67,7 @@ class ServerStatus:
 _Reopen = Callable[[Callable[[str], None]], Awaitable["Session"]]
 
 
+@cache
 def _standard_node(identifier: int) -> bytes:
     return encode(NodeId(0, identifier))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from pipes.core.binary import DecodeError, decode_data_value, status_of
@@ -77,6 +78,7 @@ async def _info(session: Session, answers: Sequence[bytes]) -> TargetInfo:
     )
 
 
+@lru_cache(maxsize=1024)  # thousands of nodes answer the same few bytes
 def _integer(answer: bytes, otherwise: int) -> int:
     """A small integer attribute; a server that does not tell is not held against it."""
     try:

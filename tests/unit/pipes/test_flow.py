@@ -445,3 +445,24 @@ class TestKeepAlive:
         server = await played.connect_reader()
 
         assert server.subscribed == [100.0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "subscriptions"), [(0.1, 1), (5.0, 2)], ids=["quick server", "slow server"]
+)
+async def test_a_quick_server_gets_all_items_in_one_subscription(
+    monkeypatch, seconds, subscriptions
+):
+    played = PlayedFlow(*(item(number) for number in range(1, 7_001)))
+    add = PlayedSubscription.add
+
+    async def take_time(subscription, specs):
+        played.now += seconds
+        return await add(subscription, specs)
+
+    monkeypatch.setattr(PlayedSubscription, "add", take_time)
+
+    await played.connect_reader()
+
+    assert len(played.flow.feed._streams) == subscriptions
+    assert len(played.flow.feed.subscribed_handles()) == 7_000

@@ -189,9 +189,17 @@ async def test_a_pipe_that_cannot_drain_is_ended_all_the_same(host):
     assert host._claims.claim("P1")
 
 
+async def keep_claiming(host: PipeHost) -> None:
+    now = 0.0
+    while True:
+        now += host_module.CLAIM_EVERY
+        host._claim_if_due(now)
+        await asyncio.sleep(0)
+
+
 async def test_a_pipe_whose_server_changed_begins_on_the_new_connection(host):
     host._claim_now()
-    claiming = asyncio.create_task(host._claim_pipes())
+    claiming = asyncio.create_task(keep_claiming(host))
     before = host.runners["P1"]
     servers = {**host.wanted.servers, "B": Server("B", "opc.tcp://127.0.0.1:2")}
     wanted = Wanted(2, servers, host.wanted.pipes)
