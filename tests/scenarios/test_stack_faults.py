@@ -326,7 +326,7 @@ def test_writing_stops_with_the_lease_of_a_killed_supervisor_and_goes_on_in_a_hi
     record_property("last_write_after_s", round(stopped - killed, 2))
     record_property("writes_again_after_s", round(resumed - killed, 2))
     assert stopped - killed <= LEASE + 0.2
-    assert resumed - stopped >= PERIOD * 2, "it never stopped"
+    assert resumed - stopped >= PERIOD * 1.5, "it never stopped"
     assert station.get("/station")["term"] > before
 
 
