@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, MutableMapping
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Final
 
@@ -22,7 +22,7 @@ from pipes.connections import ServerConnection
 from pipes.core.binary import DecodeError, comparable
 from pipes.core.choices import Direction, InitialWrite, Timestamps
 from pipes.core.conversion import TargetType
-from pipes.core.echo import EchoGuard, WriteResult
+from pipes.core.echo import WriteResult
 from pipes.core.learning import Lesson, lesson_of
 from pipes.core.quality import Ability, writes_source_timestamp
 from pipes.core.retries import Retry, advise
@@ -43,6 +43,7 @@ from pipes.core.transfer import (
 )
 from pipes.core.transform import InvalidTransformError
 from pipes.core.wanted import Item, Pipe
+from pipes.echoes import Echoes, Guards
 from pipes.faults import Faults
 from pipes.feed import Feed, FeedItem
 from pipes.staleness import Staleness
@@ -57,9 +58,6 @@ HAS_SOURCE_TIMESTAMP: Final = 0x04
 #: Refusals of one item that may be over at the next try, with nothing changed.
 PASSING: Final = frozenset({Retry.RETRY_LATER, Retry.SPLIT_BATCH, Retry.RECONNECT})
 NODE_UNKNOWN: Final = code_of("BadNodeIdUnknown")
-
-Guards = MutableMapping[int, EchoGuard]
-
 
 _TYPE_OF: Final = itemgetter(1)
 
@@ -98,8 +96,9 @@ class Flow:
         self.received = 0
         self.healed_subscriptions = 0
         self._now = asyncio.get_running_loop().time
-        self._guards = guards
-        self._offer_again = offer_again
+        self.echoes = Echoes(
+            self.direction, guards, pipe.publishing_interval_ms, offer_again, self._now
+        )
         self._is_reverse = is_reverse
         self._rules: dict[int, Rule] = {}
         self._histories: dict[int, History] = {}
@@ -108,13 +107,13 @@ class Flow:
         self._unsubscribed: set[int] = set()  # what comes of these is of their former selves
         self._first: set[int] = set()
         self._holds: dict[int, float] = {}  # handle -> when to decide again
-        self._settling: set[int] = set()
         self._watches_status = False
         self._is_draining = False
         self._failure: Exception | None = None
         self.faults = Faults(self._now)
         self.targets = Targets(self.name, self, self._now)
         self.writer = Writer(pipe.codec, self, self.targets.prefixes, gate.may_write, self._now)
+        self.writer.watched = self.echoes.handles
         self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
         self.staleness = Staleness(self.feed, self.last, self._now)
 
@@ -145,7 +144,7 @@ class Flow:
         session = connection.session
         if session is None:
             return
-        self._reset_guards()
+        self.echoes.reset()
         if connection is self.writing:
             self.writer.connected(connection, session)
             self.targets.connected()
@@ -189,7 +188,7 @@ class Flow:
         if due:
             self._offer_newest(due, is_retry=True)
         self._learn_from_success()
-        self._settle_echoes(now)
+        self._read_overdue_echoes(now)
         self.writer.flush()
 
     # -- items ----------------------------------------------------------------------------------
@@ -198,7 +197,7 @@ class Flow:
         """Take items in; those of both directions have their guard in ``guards`` already."""
         new = [item for item in items if self._compile(item)]
         self._unsubscribed.update(item.id for item in new)
-        self.writer.watched.update(i.id for i in new if i.direction is Direction.BOTH)
+        self.echoes.handles.update(i.id for i in new if i.direction is Direction.BOTH)
         self.writer.pending.limit = max(1, len(self.items))
         self.targets.add({item.id: self._written_node(item) for item in new})
         self.feed.add(self._feed_item(item) for item in new)
@@ -222,7 +221,7 @@ class Flow:
         self.faults.forget(handles)
         self._unsubscribed.difference_update(handles)
         self._first.difference_update(handles)
-        self._settling.difference_update(handles)
+        self.echoes.forget(handles)
         known: tuple[dict[int, object], ...] = (
             self.items, self.last, self.held_back, self._rules, self._histories, self._holds,
             self._unseen,
@@ -331,36 +330,27 @@ class Flow:
     # -- one value ------------------------------------------------------------------------------
 
     def _arrived(self, handle: int, value: bytes) -> bytes | None:
-        """Decide about a value that came, or that is considered again; None writes nothing.
+        """Decide about a value that came; None writes nothing."""
+        return self._considered(handle, value, self.echoes.wants)
 
-        One value that cannot be dealt with is the fault of its item alone.
-        """
+    def _again(self, handle: int, value: bytes, *, is_retry: bool) -> bytes | None:
+        """Decide about a value that came before; the target's side waits to be changed."""
+        return self._considered(handle, value, partial(self.echoes.wants_again, is_retry=is_retry))
+
+    def _considered(
+        self, handle: int, value: bytes, wants: Callable[[int, bytes], bool]
+    ) -> bytes | None:
+        """One value that cannot be dealt with is the fault of its item alone."""
         try:
-            guard = self._guards.get(handle) if handle in self.writer.watched else None
-            if guard is not None and not self._is_wanted(guard, value):
-                self._first.discard(handle)
-                return None
-            return self._decide(handle, value)
+            if wants(handle, value):
+                return self._decide(handle, value)
+            self._first.discard(handle)
         except DecodeError as error:
             self._fault(handle, 0, f"the value cannot be decoded: {error}", retries=False)
         except Exception as error:
             log.exception("%s: item %s: the value could not be dealt with", self.name, handle)
             self._fault(handle, 0, f"an internal error: {error!r}", retries=False)
         return None
-
-    def _again(self, handle: int, value: bytes, *, is_retry: bool) -> bytes | None:
-        """As `_arrived`, for a value that came before; the target's side waits to be changed."""
-        guard = self._guards.get(handle) if handle in self.writer.watched else None
-        if guard is None or not guard.has_seen(self.direction):
-            return self._arrived(handle, value)
-        if (is_retry or not self._is_reverse) and guard.again(self.direction):
-            return self._decide(handle, value)
-        return None
-
-    def _is_wanted(self, guard: EchoGuard, value: bytes) -> bool:
-        if self._is_reverse:
-            return guard.reverse_arrived(comparable(value))
-        return guard.forward_arrived(comparable(value))
 
     def _decide(self, handle: int, value: bytes) -> bytes | None:
         info = self.targets.infos.get(handle)
@@ -399,7 +389,7 @@ class Flow:
             case Skip():
                 self._forget_rejection(handle)
                 self.held_back.pop(handle, None)
-        self._not_written(handle)
+        self.echoes.not_written(handle)
 
     def _unless_held(
         self, handle: int, value: bytes, written: bytes, rule: Rule, target: Target
@@ -407,7 +397,7 @@ class Flow:
         """The first value of a subscription may be what the target has already."""
         is_first = handle in self._first
         self._first.discard(handle)
-        watched = handle in self.writer.watched
+        watched = handle in self.echoes.handles
         if not watched and self._may_pass_unseen(handle, value, rule, target):
             self._unseen[handle] = value[1]
         if is_first and not watched and self._is_held(handle, written):
@@ -442,11 +432,6 @@ class Flow:
             return held == written
         return comparable(held) == comparable(written)
 
-    def _not_written(self, handle: int) -> None:
-        guard = self._guards.get(handle) if handle in self.writer.watched else None
-        if guard is not None:
-            self._follow(handle, guard.not_written(self.direction))
-
     def _ability(self) -> Ability:
         return Ability(self.writing.writes_status, self.writing.writes_timestamps)
 
@@ -470,13 +455,19 @@ class Flow:
             self.writer.offer(values)
 
     def offer_one(self, handle: int) -> None:
-        """The guard asks for the newest value of one handle, whatever came before."""
+        """The echo guard asks for the newest value of one handle, whatever came before."""
         newest = self.last.get(handle)
         decided = None if newest is None else self._decide(handle, newest)
         if decided is not None:
             self.writer.offer({handle: decided})
 
     # -- targets and writes (called by targets and writer) --------------------------------------
+
+    def _read_overdue_echoes(self, now: float) -> None:
+        """An echo that does not come is settled by reading the written side."""
+        overdue = self.echoes.overdue(now)
+        if overdue:
+            self.targets.read_present(self.writing.session, overdue, self.echoes.checked)
 
     def targets_ready(self, handles: Collection[int]) -> None:
         self.writer.keep_timestamps = writes_source_timestamp(self.pipe.timestamps, self._ability())
@@ -493,23 +484,10 @@ class Flow:
         self._fault(handle, status, f"at {self.writing.name}: {why}", retries=False)
 
     def may_send(self, handle: int, value: bytes) -> bool:
-        """The last question about a watched handle before its value goes into a request."""
-        guard = self._guards.get(handle)
-        if guard is None:
-            return True
-        return guard.write_started(self.direction, comparable(value))
+        return self.echoes.may_send(handle, value)
 
     def settled(self, handle: int, result: WriteResult) -> None:
-        guard = self._guards.get(handle)
-        if guard is None:
-            return
-        self._follow(handle, guard.write_done(self.direction, result, self._now()))
-        if guard.unsettled is self.direction:
-            self._settling.add(handle)
-
-    def _follow(self, handle: int, wish: Direction | None) -> None:
-        if wish is not None:
-            self._offer_again(wish, handle)
+        self.echoes.settled(handle, result)
 
     def recovered(self, handles: Iterable[int]) -> None:
         self.faults.clear(handles)
@@ -575,37 +553,4 @@ class Flow:
         self.writer.in_error.add(handle)
         if fault.count == 1:
             log.info("%s: item %s: %s", self.name, handle, message)
-        self._not_written(handle)
-
-    # -- echoes ---------------------------------------------------------------------------------
-
-    def _reset_guards(self) -> None:
-        """A server is new: what was under way is void, and the source has the first word."""
-        for handle in self.writer.watched:
-            self._guards[handle] = EchoGuard(self._settle_seconds())
-        self._settling.clear()
-
-    def _settle_seconds(self) -> float:
-        return 1.0 + 4 * self.pipe.publishing_interval_ms / 1000
-
-    def _settle_echoes(self, now: float) -> None:
-        """An echo that does not come is settled by reading the written side."""
-        ask: list[int] = []
-        for handle in list(self._settling):
-            guard = self._guards.get(handle)
-            if guard is None or guard.unsettled is not self.direction:
-                self._settling.discard(handle)
-            elif guard.settle(now) is self.direction:
-                ask.append(handle)
-        if ask:
-            self.targets.read_present(self.writing.session, ask, self._checked)
-
-    def _checked(self, handle: int, value: bytes | None) -> None:
-        guard = self._guards.get(handle)
-        if guard is None:
-            return
-        try:
-            present = None if value is None else comparable(value)
-        except DecodeError:
-            present = None
-        self._follow(handle, guard.checked(present, self._now()))
+        self.echoes.not_written(handle)

@@ -6,11 +6,13 @@ Full size: ``MIRRORSITE_TEST_ITEMS=10000 MIRRORSITE_TEST_SECONDS=60``.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sqlite3
 import time
 from collections.abc import Callable
 
+import openpyxl
 import psutil
 import pytest
 
@@ -25,6 +27,25 @@ EQUAL_WITHIN = 15.0 + ITEMS / 200
 TAGS = [f"T{index:06}" for index in range(ITEMS)]
 
 
+ITEM_ROWS = [
+    {"pipe": f"P{1 + index % 2}", "source_node": node_id(tag), "target_node": node_id(tag)}
+    for index, tag in enumerate(TAGS)
+]
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+def workbook() -> bytes:
+    """All items as a spreadsheet program saves them: one sheet, a header, a row for each."""
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("items")
+    sheet.append(list(ITEM_ROWS[0]))
+    for row in ITEM_ROWS:
+        sheet.append(list(row.values()))
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
 class Bench:
     def __init__(self, station: Station, source: Plant, target: Plant) -> None:
         self.station = station
@@ -33,11 +54,8 @@ class Bench:
         self.step = 0.0
         self.changes = 0
 
-    def configure(self) -> None:
-        items = [
-            {"pipe": f"P{1 + index % 2}", "source_node": node_id(tag), "target_node": node_id(tag)}
-            for index, tag in enumerate(TAGS)
-        ]
+    def configure(self, items: list[dict[str, str]]) -> None:
+        """Servers, pipes and ``items`` by one call."""
         self.station.put_configuration(
             {
                 "servers": [server_body("SRC", self.source), server_body("TGT", self.target)],
@@ -90,7 +108,7 @@ def test_everything_at_once_and_all_targets_equal_their_sources(
     source, target = make_plant("node", items=ITEMS), make_plant(items=ITEMS)
     bench = Bench(make_station(), source, target)
     station = bench.station
-    bench.configure()
+    bench.configure(ITEM_ROWS)
     record_property("first_equal_s", bench.becomes_equal(within=60))
 
     bench.change_for(SECONDS)
@@ -131,3 +149,26 @@ def test_everything_at_once_and_all_targets_equal_their_sources(
     bench.change()
     record_property("equal_in_the_end_s", bench.becomes_equal())
     record_property("values_changed", bench.changes)
+
+
+@pytest.mark.timeout(180 + SECONDS + ITEMS / 40)
+def test_one_workbook_maps_all_items_and_all_targets_equal_their_sources(
+    make_station, make_plant, record_property
+):
+    source, target = make_plant(items=ITEMS), make_plant("node", items=ITEMS)
+    bench = Bench(make_station(), source, target)
+    bench.configure([])
+    answer = bench.station.api(
+        "POST", "/items/import?format=xlsx&mode=merge", workbook(), timeout=60, Content_Type=XLSX
+    )
+    assert answer.status == 200, answer.raw[:1000]
+    assert answer.json["counts"]["add"] == ITEMS
+    record_property("first_equal_s", bench.becomes_equal(within=60))
+
+    bench.change_for(SECONDS)
+    record_property("equal_after_changes_s", bench.becomes_equal())
+    source.restart()
+    bench.change()
+    record_property("equal_after_source_restart_s", bench.becomes_equal())
+    target.restart()
+    record_property("equal_after_target_restart_s", bench.becomes_equal())
