@@ -91,6 +91,11 @@ class StationSettings:
         return self.run_dir / "supervisor.sock"
 
     @property
+    def browse_folder(self) -> Path:
+        """What is known of the servers' address spaces."""
+        return self.data_dir / "browse"
+
+    @property
     def board_file(self) -> Path:
         return self.run_dir / "board"
 

@@ -19,12 +19,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from pipes.browsing import Browsing
 from pipes.claims import Claims
 from pipes.connections import ServerConnection
 from pipes.core.reasons import Reason
 from pipes.core.reconcile import PipeChange, changed_servers, pipe_change
 from pipes.core.sharing import may_claim
 from pipes.core.wanted import Pipe, Wanted
+from pipes.opcua.session import Session
 from pipes.pki import Pki
 from pipes.runner import PipeRunner
 from pipes.status import item_status, pipe_status, server_status
@@ -70,6 +72,7 @@ class PipeHost:
         application_uri: str,
         load_wanted: Callable[[], Wanted],
         socket_path: Path,
+        browse_folder: Path | None = None,
     ) -> None:
         self.index = index
         self.wanted = EMPTY
@@ -83,12 +86,20 @@ class PipeHost:
         self.pki = pki
         self.application_uri = application_uri
         self._load_wanted = load_wanted
+        self._browsing = Browsing(
+            browse_folder or socket_path.parent / "browse",
+            pki,
+            application_uri,
+            lambda: self.wanted.servers,
+            self._session_of,
+        )
         self._socket = CommandServer(
             socket_path,
             {
                 "status": self._answer_status,
                 "items": self._answer_items,
                 "namespaces": self._answer_namespaces,
+                **self._browsing.handlers,
             },
         )
         self._generation = -1
@@ -136,6 +147,7 @@ class PipeHost:
     async def _let_go(self) -> None:
         """Drain: no new values, writes on their way end, sessions are closed, claims released."""
         self._board.host(self.index).enter(HostState.DRAINING)
+        await self._browsing.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await asyncio.gather(*(runner.drain() for runner in self.runners.values()))
@@ -307,6 +319,10 @@ class PipeHost:
             for name, connection in self.connections.items()
             if connection.session is not None
         }
+
+    def _session_of(self, server: str) -> Session | None:
+        connection = self.connections.get(server)
+        return None if connection is None else connection.session
 
     async def _answer_items(self, params: dict[str, Any]) -> dict[str, Any]:
         ids = {int(item_id) for item_id in params.get("ids", [])}

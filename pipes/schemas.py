@@ -59,8 +59,16 @@ def components() -> dict[str, Schema]:
         "NodeValue": _object(_NODE_VALUE),
         "Endpoint": _object(_ENDPOINT),
         "Browsed": _object(
-            {"node": _TEXT, "results": _list(_ANY_OBJECT), "continuation": _nullable(_TEXT)}
+            {
+                "node": _TEXT,
+                "results": _list(_ANY_OBJECT),
+                "continuation": _nullable(_TEXT),
+                "cache": _ANY_OBJECT,
+            },
+            ["node", "results", "continuation"],
         ),
+        "BrowseState": _object(_BROWSE_STATE),
+        "Generated": _generated(),
     }
 
 
@@ -204,8 +212,31 @@ def browsed() -> dict[str, Any]:
         _query("search", str, "Part of a name"),
         _query("limit", int, "Default 100, at most 1000"),
         _query("continuation", str, "As the answer before gave it"),
+        _query("cached", bool, "From the browse cache instead of the server; without values"),
     ]
     return {"parameters": parameters, "responses": _responses(200, ref("Browsed"))}
+
+
+def browse_started() -> dict[str, Any]:
+    """Begin to browse in the background."""
+    body = {"node": {**_TEXT, "default": "i=85"}, "max_nodes": {**_WHOLE, "default": 200_000}}
+    return {"request": _json(_object(body)), "responses": _responses(202, ref("BrowseState"))}
+
+
+def browse_cancelled() -> dict[str, Any]:
+    return {"request": None, "responses": _responses(200, ref("BrowseState"))}
+
+
+def generated() -> dict[str, Any]:
+    """Items by a rule."""
+    match = {"type": "string", "enum": ["browse_path", "pattern"], "default": "browse_path"}
+    texts = dict.fromkeys(("source_root", "target_root", "pattern", "replace"), _TEXT)
+    body = _object({"pipe": _TEXT, **texts, "match": match, "item": _ANY_OBJECT}, ["pipe"])
+    return {
+        "parameters": _BULK,
+        "request": _json(body),
+        "responses": _responses(200, ref("Generated")),
+    }
 
 
 def read_nodes() -> dict[str, Any]:
@@ -393,6 +424,20 @@ def _plan() -> Schema:
     )
 
 
+def _generated() -> Schema:
+    """A plan and what of both sides found no partner."""
+    names = ("side", "node", "path", "reason", "message")
+    counts = _object(dict.fromkeys(("matched", "source", "target"), _WHOLE))
+    plan = _plan()
+    more = {
+        "unmatched": _list(_object(dict.fromkeys(names, _TEXT))),
+        "unmatched_left_out": _WHOLE,
+        "unmatched_counts": counts,
+        "browsed": _object({"source": _ANY_OBJECT, "target": _ANY_OBJECT}),
+    }
+    return {**plan, "properties": {**plan["properties"], **more}}
+
+
 def _problem() -> Schema:
     error = {
         "field": _TEXT,
@@ -457,6 +502,38 @@ _CERTIFICATE: Final[Mapping[str, Schema]] = {
     "server": _TEXT,
     "proposed_by": _TEXT,
     "reason": _TEXT,
+}
+_BROWSE_STATE: Final[Mapping[str, Schema]] = {
+    "state": {
+        "type": "string",
+        "enum": ["none", "waiting", "running", "done", "failed", "cancelled"],
+    },
+    "reason": _TEXT,
+    "node": _nullable(_TEXT),
+    "max_nodes": _nullable(_WHOLE),
+    "nodes": _WHOLE,
+    "browsed": _WHOLE,
+    "refused": _WHOLE,
+    "refusals": _list(_TEXT),
+    "resumed": _WHOLE,
+    "sessions": _WHOLE,
+    "started_at": _nullable(_INSTANT),
+    "seconds": _nullable(_NUMBER),
+    "cache": _nullable(
+        _object(
+            {
+                "server": _TEXT,
+                "node": _TEXT,
+                "nodes": _WHOLE,
+                "variables": _WHOLE,
+                "refused": _WHOLE,
+                "browsed_at": _INSTANT,
+                "age_seconds": _WHOLE,
+                "seconds": _NUMBER,
+                "server_restarted": _nullable(_YES_NO),
+            }
+        )
+    ),
 }
 _SERVER_TEST: Final[Mapping[str, Schema]] = {
     "ok": _YES_NO,

@@ -69,6 +69,7 @@ class PipeHostStep(bootsteps.StartStopStep):
             application_uri=f"urn:mirrorsite:{station.name}",
             load_wanted=load_wanted,
             socket_path=station.host_socket(self.index),
+            browse_folder=station.browse_folder,
         )
         hosting.publish(hosting.Hosted(host, self.loop))
         try:

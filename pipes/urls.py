@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from pipes.views import certificates, configuration, files, items, pipes, servers
+from pipes.views import certificates, configuration, files, generate, items, pipes, servers
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("servers", servers.ServersView.as_view()),
     path("servers/<str:name>", servers.ServerView.as_view()),
     path("servers/<str:name>/test", servers.ServerTestView.as_view()),
     path("servers/<str:name>/browse", servers.BrowseView.as_view()),
+    path("servers/<str:name>/browse/cache", generate.BrowseCacheView.as_view()),
     path("servers/<str:name>/read", servers.ReadView.as_view()),
     path("servers/<str:name>/certificate", servers.ServerCertificateView.as_view()),
     path("discovery", servers.DiscoveryView.as_view()),
@@ -19,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("items", items.ItemsView.as_view()),
     path("items/<int:number>", items.ItemView.as_view()),
     path("items/delete", items.DeleteItemsView.as_view()),
+    path("items/generate", generate.GenerateView.as_view()),
     path("items/import", files.ImportView.as_view()),
     path("items/export", files.ExportView.as_view()),
     path("items/template", files.TemplateView.as_view()),

@@ -129,6 +129,12 @@ def rank_fits(variant: Variant, value_rank: int) -> bool:
     return rank == max(value_rank, 0)
 
 
+def is_convertible(source: VariantType, target: TargetType) -> bool:
+    """Whether values of ``source`` become values of ``target`` at all; one may still not fit."""
+    concrete = _concrete(source, target)
+    return concrete is source or _step(source, concrete) is not None
+
+
 def convert(
     variant: Variant,
     target: TargetType,

@@ -8,7 +8,7 @@ one at a time, since continuation points are few on small servers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -41,10 +41,10 @@ DEEPEST: Final = 16
 LARGEST_LIMIT: Final = 1000
 NODES_PER_CALL: Final = 100
 
-_OBJECTS: Final = NodeId(0, 85)
-_HIERARCHICAL: Final = encode(NodeId(0, 33))
-_VARIABLE: Final = 2
-_NODE_CLASSES: Final = {
+OBJECTS: Final = NodeId(0, 85)
+HIERARCHICAL: Final = encode(NodeId(0, 33))
+VARIABLE: Final = 2
+NODE_CLASSES: Final = {
     1: "Object",
     2: "Variable",
     4: "Method",
@@ -77,7 +77,7 @@ async def browse(
         RequestFailed: the server refused, or a limit above was reached.
         ConnectionError, TimeoutError: as of `Session.read`.
     """
-    start = session.encode_node(node) if node else encode(_OBJECTS)
+    start = session.encode_node(node) if node else encode(OBJECTS)
     first = _offset(continuation)
     limit = max(1, min(limit, LARGEST_LIMIT))
     walk = _Walk(session, search.casefold(), max(1, min(depth, DEEPEST)), first + limit + 1)
@@ -179,7 +179,7 @@ async def pages(session: Session, node: bytes) -> AsyncGenerator[tuple[wire.Refe
     """
     body = await session.request(
         wire.BROWSE,
-        lambda header: wire.browse_body(header, node, reference_type=_HIERARCHICAL, most=PAGE_SIZE),
+        lambda header: wire.browse_body(header, node, reference_type=HIERARCHICAL, most=PAGE_SIZE),
         PAGE_SECONDS,
     )
     page = _read_page(session, body, is_next=False)
@@ -203,7 +203,7 @@ async def pages(session: Session, node: bytes) -> AsyncGenerator[tuple[wire.Refe
         raise RequestFailed("BrowseNext", 0, f"the server sent more than {MOST_PAGES} pages")
     finally:
         if open_point:
-            _release(session, [open_point])
+            release(session, [open_point])
 
 
 def _first(page: wire.BrowsePage) -> bytes:
@@ -234,7 +234,7 @@ def _refusal(status: int) -> str:
     return f"the server does not let this node be browsed: {name_of(status)}"
 
 
-def _release(session: Session, points: Sequence[bytes]) -> None:
+def release(session: Session, points: Sequence[bytes]) -> None:
     """Best effort, and not waited for: the server may be the reason why it is released."""
     try:
         session.calls.send(
@@ -268,7 +268,7 @@ async def _rows(session: Session, references: Sequence[wire.Reference]) -> list[
     ]
     encoded = [encode(node) for node in nodes]
     variables = [
-        node for node, one in zip(encoded, references, strict=True) if one.node_class == _VARIABLE
+        node for node, one in zip(encoded, references, strict=True) if one.node_class == VARIABLE
     ]
     details = await _variables(session, variables)
     parents = await _have_children(session, encoded)
@@ -278,7 +278,7 @@ async def _rows(session: Session, references: Sequence[wire.Reference]) -> list[
             "node_id": format_node_id(node, session.namespaces),
             "browse_name": _qualified(reference.browse_name),
             "display_name": reference.display_name.text or reference.browse_name.name or "",
-            "node_class": _NODE_CLASSES.get(reference.node_class, "Unspecified"),
+            "node_class": NODE_CLASSES.get(reference.node_class, "Unspecified"),
             "data_type": None,
             "value_rank": None,
             "access": "",
@@ -297,14 +297,14 @@ async def _variables(session: Session, nodes: Sequence[bytes]) -> dict[bytes, di
     attributes = (_DATA_TYPE, _VALUE_RANK, _ACCESS, _VALUE)
     answers = await session.read([(node, one) for node in nodes for one in attributes])
     width = len(attributes)
-    await _learn_type_names(session, answers[::width])
+    await learn_type_names(session, filter(None, map(_node_in, answers[::width])))
     details: dict[bytes, dict[str, Any]] = {}
     for index, node in enumerate(nodes):
         data_type, rank, access, value = answers[index * width : (index + 1) * width]
         details[node] = {
-            "data_type": _type_text(session, data_type),
+            "data_type": type_text(session, _node_in(data_type)),
             "value_rank": _integer(rank),
-            "access": _access(_integer(access) or 0),
+            "access": access_text(_integer(access) or 0),
             "value": data_value_to_json(value, session.namespaces)["value"],
         }
     return details
@@ -315,7 +315,7 @@ def _integer(answer: DataValue) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _access(level: int) -> str:
+def access_text(level: int) -> str:
     return ("r" if level & _CAN_READ else "") + ("w" if level & _CAN_WRITE else "")
 
 
@@ -324,17 +324,17 @@ def _node_in(answer: DataValue) -> NodeId | None:
     return value if isinstance(value, NodeId) else None
 
 
-def _type_text(session: Session, answer: DataValue) -> str | None:
-    node = _node_in(answer)
+def type_text(session: Session, node: NodeId | None) -> str | None:
+    """A DataType as people call it; `learn_type_names` comes before."""
     if node is None:
         return None
     return session.type_names.get(node) or format_node_id(node, session.namespaces)
 
 
-async def _learn_type_names(session: Session, answers: Sequence[DataValue]) -> None:
+async def learn_type_names(session: Session, data_types: Iterable[NodeId]) -> None:
     """The BrowseNames of DataTypes, each asked for once in a session."""
     unknown = []
-    for node in {found for answer in answers if (found := _node_in(answer)) is not None}:
+    for node in set(data_types):
         if node.namespace_index == 0 and node.identifier in _BUILT_IN:
             session.type_names[node] = _BUILT_IN[node.identifier]
         elif node not in session.type_names:
@@ -357,21 +357,21 @@ async def _have_children(session: Session, nodes: Sequence[bytes]) -> dict[bytes
     async def call(batch: Sequence[bytes]) -> list[bool]:
         body = await session.request(
             wire.BROWSE,
-            lambda header: wire.children_body(header, batch, _HIERARCHICAL),
+            lambda header: wire.children_body(header, batch, HIERARCHICAL),
             PAGE_SECONDS,
         )
         answers = read_answer(session.calls, lambda: wire.browse_responses(body, len(batch)))
         points = [page.continuation for page in answers if page.continuation]
         if points:
-            _release(session, points)
-        return [bool(page.references) or page.status == _NO_POINTS for page in answers]
+            release(session, points)
+        return [bool(page.references) or page.status == NO_POINTS for page in answers]
 
     size = BatchSize(min(session.limits.browse or NODES_PER_CALL, NODES_PER_CALL))
     known = await in_batches(nodes, size, call, lambda _node, _status: False)
     return dict(zip(nodes, known, strict=True))
 
 
-_NO_POINTS: Final = 0x804B0000  # BadNoContinuationPoints
+NO_POINTS: Final = 0x804B0000  # BadNoContinuationPoints
 
 
 # --- reading ---

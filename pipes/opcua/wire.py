@@ -155,6 +155,13 @@ def browse_body(
     )
 
 
+def browse_all_body(
+    header: bytes, nodes: Sequence[bytes], reference_type: bytes, most: int
+) -> bytes:
+    """A BrowseRequest of several nodes, ``most`` references of each in the first answer."""
+    return _browse_request(header, nodes, reference_type, False, 0, most, _ALL_FIELDS)  # noqa: FBT003
+
+
 def children_body(header: bytes, nodes: Sequence[bytes], reference_type: bytes) -> bytes:
     """A BrowseRequest that only asks whether each of ``nodes`` refers to something."""
     return _browse_request(header, nodes, reference_type, False, 0, 1, 0)  # noqa: FBT003

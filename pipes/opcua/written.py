@@ -71,7 +71,7 @@ async def _info(session: Session, answers: Sequence[bytes]) -> TargetInfo:
     value = answers[3] if len(answers) > 3 else None
     return TargetInfo(
         status=0,
-        type=await _type(session, data_type),
+        type=await built_in_type(session, data_type),
         value_rank=_integer(value_rank, ANY_RANK),
         is_writable=bool(_integer(access, CURRENT_WRITE) & CURRENT_WRITE),
         value=value,
@@ -88,7 +88,7 @@ def _integer(answer: bytes, otherwise: int) -> int:
     return variant.value if variant is not None and isinstance(variant.value, int) else otherwise
 
 
-async def _type(session: Session, answer: bytes) -> TargetType:
+async def built_in_type(session: Session, answer: bytes) -> TargetType:
     """The built-in type; one that cannot be found out counts as any: a write then tells."""
     known = session.types.get(answer)
     if known is None:

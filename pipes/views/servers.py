@@ -16,7 +16,16 @@ from pipes.core.fields import Kind
 from pipes.core.problems import FieldError, WrongError
 from pipes.listing import page_of, pick
 from pipes.refusals import Invalid
-from pipes.rest import body_object, if_match, invalid, number, only_fields, reason, with_revision
+from pipes.rest import (
+    body_object,
+    flag,
+    if_match,
+    invalid,
+    number,
+    only_fields,
+    reason,
+    with_revision,
+)
 from pipes.views.common import (
     PipesView,
     body_filters,
@@ -26,10 +35,13 @@ from pipes.views.common import (
     single_write_only,
     user_name,
 )
+from pipes.views.generate import cached_page
 
 MOST_NODES: Final = 1000
 MOST_RESULTS: Final = 1000
 DEEPEST: Final = 10
+DEEPEST_CACHED: Final = 64
+_BROWSE_QUERY: Final = ("node", "depth", "search", "limit", "continuation", "cached")
 _FILTERS: Final = body_filters(Kind.SERVER)
 _ACTIONS: Final = {"propose": "engineer", "trust": "admin", "reject": "admin"}
 
@@ -118,17 +130,25 @@ class BrowseView(PipesView):
     def get(self, request: Request, name: str) -> Response:
         server = selectors.server_row(name)
         query = request.query_params
-        only_fields(dict(query.items()), ["node", "depth", "search", "limit", "continuation"])
+        only_fields(dict(query.items()), _BROWSE_QUERY)
+        is_cached = flag(request, "cached")
         node = query.get("node", "")
+        node = _node("node", node) if node else ""
+        depth = number(request, "depth", 1, 1, DEEPEST_CACHED if is_cached else DEEPEST)
+        search = _short("search", query.get("search", ""), 200)
+        limit = number(request, "limit", 100, 1, MOST_RESULTS)
+        continuation = _short("continuation", query.get("continuation", ""), 2000)
+        if is_cached:
+            return cached_page(server, node, depth, search, limit, continuation)
         return Response(
             commands.run(
                 "pipes.browse",
                 server=server.name,
-                node=_node("node", node) if node else None,
-                depth=number(request, "depth", 1, 1, DEEPEST),
-                search=_short("search", query.get("search", ""), 200),
-                limit=number(request, "limit", 100, 1, MOST_RESULTS),
-                continuation=_short("continuation", query.get("continuation", ""), 2000) or None,
+                node=node or None,
+                depth=depth,
+                search=search,
+                limit=limit,
+                continuation=continuation or None,
             )
         )
 

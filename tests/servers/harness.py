@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FOREIGN = ROOT / "tests" / "foreign"
 START_SECONDS = 60.0
 COMMAND_SECONDS = 30.0
-PATHS = {"plant": "/plant/", "foreign": "/foreign", "hostile": "/hostile"}
+PATHS = {"plant": "/plant/", "foreign": "/foreign", "hostile": "/hostile", "vast": "/hostile"}
 
 
 class ServerProcess:
