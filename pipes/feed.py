@@ -19,6 +19,7 @@ from pipes.core.node_ids import NodeIdError
 from pipes.core.patience import Patience
 from pipes.core.status_codes import code_of
 from pipes.core.values import is_bad
+from pipes.opcua.index_ranges import ignores_index_range
 from pipes.opcua.lane import MonitoredItemSpec, Subscription, SubscriptionSettings
 from pipes.opcua.session import RequestFailed, Session
 
@@ -294,6 +295,8 @@ class Feed:
         return stream
 
     async def _add(self, session: Session, stream: _Stream, items: list[FeedItem]) -> None:
+        if any(item.index_range for item in items):
+            await ignores_index_range(session)
         specs = [spec for item in items if (spec := self._spec(session, item)) is not None]
         if not specs or stream.subscription is None:
             return
@@ -340,7 +343,8 @@ class Feed:
             sampling_interval_ms=item.sampling_interval_ms,
             trigger=item.trigger,
             absolute_deadband=(None if item.handle in self._no_filter else item.absolute_deadband),
-            index_range=item.index_range,
+            # A server that gives the whole array is not asked: the flow takes the part out of it.
+            index_range="" if session.ignores_index_range else item.index_range,
             source_timestamp=self.source_timestamps,
         )
 

@@ -20,12 +20,14 @@ from typing import Final
 
 from pipes.connections import ServerConnection
 from pipes.core.binary import DecodeError, comparable
-from pipes.core.choices import Direction, InitialWrite, Timestamps
-from pipes.core.conversion import TargetType
+from pipes.core.choices import Direction, InitialWrite, Timestamps, Trigger
+from pipes.core.conversion import Rejected, TargetType
 from pipes.core.echo import WriteResult
+from pipes.core.index_range import IndexRange
 from pipes.core.learning import Lesson, lesson_of
 from pipes.core.quality import Ability, writes_source_timestamp
 from pipes.core.retries import Retry, advise
+from pipes.core.sizes import has_fixed_size
 from pipes.core.status_codes import code_of, name_of
 from pipes.core.transfer import (
     History,
@@ -48,6 +50,7 @@ from pipes.faults import Faults
 from pipes.feed import Feed, FeedItem
 from pipes.staleness import Staleness
 from pipes.targets import Targets
+from pipes.translation import Translator
 from pipes.writer import Writer
 from redundancy.gate import TargetGate
 
@@ -58,16 +61,17 @@ HAS_SOURCE_TIMESTAMP: Final = 0x04
 #: Refusals of one item that may be over at the next try, with nothing changed.
 PASSING: Final = frozenset({Retry.RETRY_LATER, Retry.SPLIT_BATCH, Retry.RECONNECT})
 NODE_UNKNOWN: Final = code_of("BadNodeIdUnknown")
+TYPE_ASKED_FOR: Final = "the server is being asked for the definition of the structure"
 
 _TYPE_OF: Final = itemgetter(1)
 
 
 @lru_cache(maxsize=256)
 def _target(
-    kind: TargetType, value_rank: int, ability: Ability, *, same_namespaces: bool
+    kind: TargetType, value_rank: int, ability: Ability, dimensions: tuple[int, ...]
 ) -> Target:
     """Thousands of items have a handful of different targets."""
-    return Target(kind, value_rank, ability, same_namespaces)
+    return Target(kind, value_rank, ability, dimensions)
 
 
 class Flow:
@@ -104,6 +108,7 @@ class Flow:
         self._histories: dict[int, History] = {}
         # What may pass without a look: handle -> the byte of type and rank that it must have.
         self._unseen: dict[int, int] = {}
+        self._parts: dict[int, IndexRange] = {}  # of items that read a part of an array
         self._unsubscribed: set[int] = set()  # what comes of these is of their former selves
         self._first: set[int] = set()
         self._holds: dict[int, float] = {}  # handle -> when to decide again
@@ -112,6 +117,7 @@ class Flow:
         self._failure: Exception | None = None
         self.faults = Faults(self._now)
         self.targets = Targets(self.name, self, self._now)
+        self.translator = Translator(self.name, reader, writer, self)
         self.writer = Writer(pipe.codec, self, self.targets.prefixes, gate.may_write, self._now)
         self.writer.watched = self.echoes.handles
         self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
@@ -166,6 +172,7 @@ class Flow:
             self._writer_gone()
 
     def _reader_gone(self) -> None:
+        self.translator.reader_gone()
         self.feed.disconnected()
         self.staleness.disconnected()
 
@@ -209,6 +216,9 @@ class Flow:
         except InvalidTransformError as error:
             self._fault(item.id, 0, str(error), retries=False)
             return False
+        part = self._rules[item.id].reads
+        if part is not None:
+            self._parts[item.id] = part
         self._histories[item.id] = History()
         self._watches_status |= watches_status(item, self.pipe)
         return True
@@ -222,9 +232,10 @@ class Flow:
         self._unsubscribed.difference_update(handles)
         self._first.difference_update(handles)
         self.echoes.forget(handles)
+        self.translator.forget(handles)
         known: tuple[dict[int, object], ...] = (
             self.items, self.last, self.held_back, self._rules, self._histories, self._holds,
-            self._unseen,
+            self._unseen, self._parts,
         )  # type: ignore[assignment]  # fmt: skip
         for table in known:
             for handle in handles:
@@ -251,7 +262,7 @@ class Flow:
             return
         look: set[int] = set()
         if self._unsubscribed or not self._all_unseen(values):
-            values = self._without_strangers(values)
+            values = self._cut(self._without_strangers(values))
             look = self._other_types(values)
         self.received += len(values)
         if special:
@@ -297,6 +308,28 @@ class Flow:
         """Leave out handles that are not ours: removed, changed meanwhile, or never given."""
         ours = (values.keys() & self.items.keys()) - self._unsubscribed
         return {handle: value for handle, value in values.items() if handle in ours}
+
+    def _cut(self, values: dict[int, bytes]) -> dict[int, bytes]:
+        """Take the parts out of arrays that came whole; what changed elsewhere is no change."""
+        if not self._parts:
+            return values
+        session = self.reading.session
+        is_whole = session is not None and session.ignores_index_range is True
+        changed = dict(values)
+        for handle in values.keys() & self._parts.keys():
+            whole, before = values[handle], self.last.get(handle)
+            changed[handle] = cut = self._parts[handle].cut(whole, is_whole=is_whole)
+            if cut is not whole and before is not None and self._is_repeated(handle, before, cut):
+                del changed[handle]
+        return changed
+
+    def _is_repeated(self, handle: int, before: bytes, cut: bytes) -> bool:
+        if handle in self._first or self.items[handle].trigger is Trigger.STATUS_VALUE_TIMESTAMP:
+            return False
+        try:
+            return comparable(before) == comparable(cut)
+        except DecodeError:
+            return False
 
     def _decided(self, values: dict[int, bytes], look: Collection[int]) -> dict[int, bytes]:
         through = {handle: value for handle, value in values.items() if handle not in look}
@@ -360,12 +393,12 @@ class Flow:
             self.faults.owe(handle)
             return None
         rule, history = self._rules[handle], self._histories[handle]
-        target = _target(
-            info.type,
-            info.value_rank,
-            self._ability(),
-            same_namespaces=self._same_namespaces(),
-        )
+        translated = self.translator.translated(handle, value)
+        if not isinstance(translated, bytes):
+            self._leave_untranslated(handle, translated)
+            return None
+        value = translated
+        target = _target(info.type, info.value_rank, self._ability(), info.dimensions)
         decision = decide_transfer(value, rule, target, history, self._now())
         self._holds.pop(handle, None)
         if history.not_good_since is not None:
@@ -375,6 +408,16 @@ class Flow:
             return self._unless_held(handle, value, decision.value, rule, target)
         self._leave(handle, decision)
         return None
+
+    def _leave_untranslated(self, handle: int, refusal: Rejected | None) -> None:
+        if refusal is not None:
+            self._leave(handle, Reject(refusal.sentence))
+            return
+        self.held_back[handle] = TYPE_ASKED_FOR
+        self.echoes.not_written(handle)
+
+    def structures_learned(self, handles: Collection[int]) -> None:
+        self._offer_newest(handles, is_retry=True)
 
     def _leave(self, handle: int, decision: Hold | Reject | Skip) -> None:
         """The target keeps what it has."""
@@ -397,6 +440,8 @@ class Flow:
         """The first value of a subscription may be what the target has already."""
         is_first = handle in self._first
         self._first.discard(handle)
+        if not has_fixed_size(written):
+            self.writer.bulky.add(handle)
         watched = handle in self.echoes.handles
         if not watched and self._may_pass_unseen(handle, value, rule, target):
             self._unseen[handle] = value[1]
@@ -434,14 +479,6 @@ class Flow:
 
     def _ability(self) -> Ability:
         return Ability(self.writing.writes_status, self.writing.writes_timestamps)
-
-    def _same_namespaces(self) -> bool:
-        reader, writer = self.reading.session, self.writing.session
-        return (
-            reader is not None
-            and writer is not None
-            and reader.namespaces[2:] == writer.namespaces[2:]
-        )
 
     def _offer_newest(self, handles: Iterable[int], *, is_retry: bool = False) -> None:
         """Decide anew about the newest value of each handle; it has not been reported anew."""
@@ -498,6 +535,8 @@ class Flow:
             return  # taken out of the configuration meanwhile
         advice = advise(status)
         why = f"at {self.writing.name}: {name_of(status)}: {advice.sentence}"
+        if advice.retry is Retry.SPLIT_BATCH:  # and it was alone in its request
+            why += f" (a value of {len(value)} bytes)"
         self._histories[handle].passed = None  # the target has not got it
         if advice.retry is Retry.RETRY_NOW_WITHOUT and self._learn_refusal(handle, value):
             self._offer_newest((handle,))
@@ -510,6 +549,11 @@ class Flow:
                 self.faults.owe(handle)  # newer values have to wait as well
             if status == NODE_UNKNOWN:
                 self._read_target_again(handle)
+
+    def too_large(self, handle: int, why: str) -> None:
+        """The value was not sent: the server would fail over the whole request."""
+        self._histories[handle].passed = None  # the target has not got it
+        self._fault(handle, 0, f"at {self.writing.name}: {why}; not written", retries=False)
 
     def _read_target_again(self, handle: int) -> None:
         """The node is not what it was, or is away: the newest value follows when it is known."""

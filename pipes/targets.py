@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Final, Protocol
 
+from pipes.core.index_range import parse
 from pipes.core.node_ids import NodeIdError
 from pipes.core.splice import encode_prefix
 from pipes.core.values import is_bad
+from pipes.opcua.index_ranges import ignores_index_range
 from pipes.opcua.reading import read_values
 from pipes.opcua.session import Session
 from pipes.opcua.written import TargetInfo, read_targets
@@ -25,6 +28,10 @@ CHUNK: Final = 1_000
 FIRST_RETRY: Final = 0.5
 LONGEST_RETRY: Final = 4.0
 BAD_NOT_WRITABLE: Final = 0x803B_0000
+REPLACES_ALL: Final = (
+    "the server does not apply index ranges (asked for one element of an array it gave all), so "
+    "a write to {} would replace the whole array; map the whole array, or a node for each element"
+)
 
 
 class Owner(Protocol):
@@ -95,11 +102,13 @@ class Targets:
 
     async def _read_chunk(self, session: Session, handles: list[int]) -> None:
         nodes = self._resolve(session, handles)
+        if any(self._nodes[handle][1] for handle in nodes):
+            await ignores_index_range(session)
         infos = await read_targets(session, list(nodes.values()), values=self.read_values)
         ready = [
             handle
             for (handle, node), info in zip(nodes.items(), infos, strict=True)
-            if self._usable(handle, node, info)
+            if self._usable(session, handle, node, info)
         ]
         if ready:
             self._owner.targets_ready(ready)
@@ -115,7 +124,7 @@ class Targets:
                 self._unusable(handle, 0, str(error))
         return nodes
 
-    def _usable(self, handle: int, node: bytes, info: TargetInfo) -> bool:
+    def _usable(self, session: Session, handle: int, node: bytes, info: TargetInfo) -> bool:
         if handle not in self._nodes:
             return False  # taken out of the configuration meanwhile
         if is_bad(info.status):
@@ -124,10 +133,21 @@ class Targets:
         if not info.is_writable:
             self._unusable(handle, BAD_NOT_WRITABLE, "")
             return False
+        index_range = self._nodes[handle][1]
+        if index_range and session.ignores_index_range:
+            self._unusable(handle, 0, REPLACES_ALL.format(index_range))
+            return False
         self._missing.pop(handle, None)
-        self.infos[handle] = info
-        self.prefixes[handle] = encode_prefix(node, self._nodes[handle][1])
+        self.infos[handle] = self._part_of(info, index_range)
+        self.prefixes[handle] = encode_prefix(node, index_range)
         return True
+
+    @staticmethod
+    def _part_of(info: TargetInfo, index_range: str) -> TargetInfo:
+        """What is held in the range that is written."""
+        if not index_range or info.value is None:
+            return info
+        return replace(info, value=parse(index_range).cut(info.value, is_whole=True))
 
     def _unusable(self, handle: int, status: int, message: str) -> None:
         self._later(handle)
@@ -151,6 +171,10 @@ class Targets:
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
+    def _present_part(self, handle: int, value: bytes) -> bytes:
+        index_range = self._nodes.get(handle, ("", ""))[1]
+        return parse(index_range).cut(value, is_whole=True) if index_range else value
+
     async def _read_present(
         self,
         session: Session | None,
@@ -162,6 +186,10 @@ class Targets:
             try:
                 nodes = [session.encode_node(self._nodes[handle][0]) for handle in handles]
                 values = await read_values(session, nodes)
+                values = [
+                    self._present_part(handle, value)
+                    for handle, value in zip(handles, values, strict=True)
+                ]
             except Exception as error:  # noqa: BLE001 - it counts as not read
                 log.debug("%s: present values not read: %s", self.name, error)
         for handle, value in zip(handles, values, strict=True):

@@ -23,6 +23,7 @@ from pipes.core.echo import WriteResult
 from pipes.core.latency import Latency
 from pipes.core.pending import Pending
 from pipes.core.retries import Retry, advise
+from pipes.core.sizes import ValueLimits, excess
 from pipes.core.splice import strip_source_timestamps
 from pipes.core.status_codes import name_of
 from pipes.core.values import is_bad, unix_to_ticks
@@ -31,6 +32,12 @@ from pipes.opcua.lane import Lane, WriteOutcome
 from pipes.opcua.session import Session
 
 LARGEST_BATCH: Final = 5_000
+#: Values of no fixed size fill one request up to here; a larger one goes alone.
+LARGEST_REQUEST: Final = 1 << 20
+#: A value of this size that was alone on its way when a session ended may be why, in bytes; after
+#: so many times it is.
+SUSPICIOUS_SIZE: Final = 1 << 16
+MOST_LOSSES: Final = 2
 SAMPLES_PER_BATCH: Final = 2
 #: Written values that wait to be entered in the tables; this bounds their memory.
 FOLD_AT: Final = 4_000
@@ -49,6 +56,9 @@ class Owner(Protocol):
 
     def settled(self, handle: int, result: WriteResult) -> None:
         """The write of a watched handle has ended."""
+
+    def too_large(self, handle: int, why: str) -> None:
+        """A value that the server does not take for its size; it was not sent."""
 
     def recovered(self, handles: Iterable[int]) -> None:
         """These handles were in error and are written."""
@@ -78,6 +88,7 @@ class Writer:
         self.gate_was_shut = False
         self.latency = Latency()
         self.keep_timestamps = True
+        self.bulky: set[int] = set()  # handles whose values have no fixed size
         self.bare: set[int] = set()  # handles whose node alone takes no source timestamp
         self.pause = 0.0  # seconds between two tries while the server refuses whole requests
         self._codec = codec
@@ -88,6 +99,8 @@ class Writer:
         self._connection: ServerConnection | None = None
         self._lane: Lane | None = None
         self._limit = LARGEST_BATCH
+        self._value_limits = ValueLimits()
+        self._losses: dict[int, tuple[int, int]] = {}  # handle -> how often, size
         self._paused_until = 0.0
         self._is_flushing = False
         self._answered_one = asyncio.Event()
@@ -138,6 +151,7 @@ class Writer:
         self._connection = connection
         self._lane = session.lane(self._codec)
         self._limit = min(LARGEST_BATCH, session.limits.write or LARGEST_BATCH)
+        self._value_limits = session.value_limits
         self._paused_until = self.pause = 0.0
         self.window = Window()
         self.held.clear()
@@ -164,7 +178,8 @@ class Writer:
             held.pop(handle, None)
             written_at.pop(handle, None)
             counts.pop(handle, None)
-        for handles_of in (self.in_error, self.watched, self.bare):
+            self._losses.pop(handle, None)
+        for handles_of in (self.in_error, self.watched, self.bulky, self.bare):
             handles_of.difference_update(gone)
 
     def offer(self, values: dict[int, bytes]) -> None:
@@ -190,6 +205,8 @@ class Writer:
         while self.window.may_send and (batch := self.pending.take(self._limit)):
             if self.watched and not (batch := self._without_echoes(batch)):
                 continue
+            if self.bulky and not (batch := self._of_bearable_size(batch)):
+                continue
             if not self._send(lane, batch, now):
                 return
 
@@ -203,6 +220,55 @@ class Writer:
             return batch
         self.pending.done(vetoed)
         return {handle: value for handle, value in batch.items() if handle not in set(vetoed)}
+
+    def _of_bearable_size(self, batch: dict[int, bytes]) -> dict[int, bytes]:
+        """What may go in one request: nothing too large for the server, and not too much."""
+        bulky = [handle for handle in batch if handle in self.bulky]
+        if not bulky:
+            return batch
+        sizes = [len(batch[handle]) for handle in bulky]
+        if self._losses or max(sizes) > self._value_limits.least > 0:
+            self._refuse_too_large(batch, bulky)
+        most = min(LARGEST_REQUEST, self._value_limits.message or LARGEST_REQUEST)
+        return batch if sum(sizes) <= most else self._first_part(batch, most)
+
+    def _refuse_too_large(self, batch: dict[int, bytes], bulky: Iterable[int]) -> None:
+        for handle in bulky:
+            why = excess(batch[handle], self._value_limits) or self._blamed(handle, batch[handle])
+            if not why:
+                continue
+            del batch[handle]
+            self.pending.done((handle,))
+            if handle in self.watched:
+                self._owner.settled(handle, WriteResult.REFUSED)
+            self._owner.too_large(handle, why)
+
+    def _first_part(self, batch: dict[int, bytes], most: int) -> dict[int, bytes]:
+        """As many of the first values as fit, one at least; the others are due again."""
+        part: dict[int, bytes] = {}
+        left = most
+        for handle, value in batch.items():
+            left -= len(value)
+            if left < 0 and part:
+                break
+            part[handle] = value
+        self.pending.retry({h: value for h, value in batch.items() if h not in part})
+        return part
+
+    def _blamed(self, handle: int, value: bytes) -> str:
+        """Why a value is not tried again although the server names no limit for it."""
+        times, size = self._losses.get(handle, (0, 0))
+        if times < MOST_LOSSES or len(value) < size:
+            return ""
+        return f"the connection ended {times} times while a value of {size} bytes was written"
+
+    def _note_loss(self, batch: dict[int, bytes]) -> None:
+        """A session ended, or did not answer, with this request on its way."""
+        if len(batch) != 1:
+            return
+        ((handle, value),) = batch.items()
+        if len(value) >= SUSPICIOUS_SIZE:
+            self._losses[handle] = (self._losses.get(handle, (0, 0))[0] + 1, len(value))
 
     def _send(self, lane: Lane, batch: dict[int, bytes], now: float) -> bool:
         wire = batch if self.keep_timestamps and not self.bare else self._without_timestamps(batch)
@@ -252,6 +318,7 @@ class Writer:
 
     def _answered_too_late(self, batch: dict[int, bytes]) -> None:
         """An answer of a session that is over says nothing about the present one."""
+        self._note_loss(batch)
         self.unknown += len(batch)
         self.pending.done(batch)
         self.flush()
@@ -259,6 +326,9 @@ class Writer:
     def _written(self, batch: dict[int, bytes]) -> None:
         wall_ns = time.time_ns()
         self.pause = 0.0
+        if self._losses:
+            for handle in batch.keys() & self._losses.keys():
+                del self._losses[handle]
         self.pending.done(batch)
         self._note(batch, wall_ns)
         self.writes += len(batch)
@@ -313,6 +383,7 @@ class Writer:
         self._owner.write_refused(handle, value, status)
 
     def _unanswered(self, batch: dict[int, bytes], why: str) -> None:
+        self._note_loss(batch)
         self.unknown += len(batch)
         self.window.failed()
         self._take_back(batch)

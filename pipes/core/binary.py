@@ -11,12 +11,14 @@ from typing import Final
 
 from pipes.core.decoder import FIXED_SIZES, DecodeError, Decoder, variant_type
 from pipes.core.encoder import EncodeError, encode_data_value, encode_scalar, encode_variant
+from pipes.core.skip import ScanError, Walker, reading
 from pipes.core.values import DataValue, Variant, VariantType
 
 __all__ = [
     "DecodeError",
     "Decoder",
     "EncodeError",
+    "array_shape",
     "comparable",
     "decode_data_value",
     "decode_variant",
@@ -82,6 +84,19 @@ def peek_type(value: bytes) -> tuple[VariantType, bool] | None:
     if len(value) > 1 and value[0] & _VALUE:
         return _PEEKED[value[1]]
     return None
+
+
+def array_shape(value: bytes) -> tuple[int, ...]:
+    """The elements in each dimension of the array in an encoded DataValue; a null one has 0.
+
+    Raises:
+        DecodeError: damaged.
+    """
+    try:
+        with reading():
+            return Walker(value).array_shape(1)
+    except ScanError as damage:
+        raise DecodeError(str(damage)) from None
 
 
 def _variant_end(value: bytes) -> int:

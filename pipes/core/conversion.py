@@ -119,7 +119,11 @@ def target_type_of(data_type: NodeId) -> TargetType | None:
 
 def rank_fits(variant: Variant, value_rank: int) -> bool:
     """Whether a value may be written to a node of this ValueRank (Part 3, 5.6.2)."""
-    rank = variant.rank
+    return accepts_rank(variant.rank, value_rank)
+
+
+def accepts_rank(rank: int, value_rank: int) -> bool:
+    """As `rank_fits`, for a number of dimensions; 0 is a scalar."""
     if value_rank == ANY_RANK:
         return True
     if value_rank == -3:

@@ -213,6 +213,21 @@ class Walker:
         return at + 1 if kind == _NULL else _SKIP[kind](self, at + 1, depth + 1)
 
     def _array(self, at: int, kind: int, depth: int, *, has_dimensions: bool) -> int:
+        count, at = self._counted(at, kind, depth)
+        return self._dimensions(at, count) if has_dimensions else at
+
+    def array_shape(self, at: int) -> tuple[int, ...]:
+        """The elements in each dimension of the Variant at ``at``, which is an array."""
+        encoding = self.body[at]
+        count, at = self._counted(at + 1, encoding & 0x3F, 0)
+        if not encoding & 0x40:
+            return (count,)
+        self._dimensions(at, count)
+        (dimensions,) = _INT32(self.body, at)
+        return Struct(f"<{dimensions}i").unpack_from(self.body, at + 4)
+
+    def _counted(self, at: int, kind: int, depth: int) -> tuple[int, int]:
+        """How many elements an array has, and where they end."""
         smallest = FIXED_SIZES.get(kind) or _SMALLEST[kind]
         count = self.count(at, smallest)
         at += 4
@@ -221,7 +236,7 @@ class Walker:
         elif count:
             self.spend(count)
             at = self._elements(at, kind, count, depth + 1)
-        return self._dimensions(at, count) if has_dimensions else at
+        return count, at
 
     def _elements(self, at: int, kind: int, count: int, depth: int) -> int:
         if kind == _NULL:

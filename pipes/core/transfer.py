@@ -7,6 +7,7 @@ deadband of our own, transform, conversion to the type of the written node.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -14,6 +15,7 @@ from typing import Final, cast
 
 from pipes.core.binary import (
     DecodeError,
+    array_shape,
     decode_data_value,
     encode_data_value,
     peek_type,
@@ -21,8 +23,10 @@ from pipes.core.binary import (
     status_of,
 )
 from pipes.core.choices import DeadbandType, Direction, Quality, Trigger
-from pipes.core.conversion import SCALAR_RANK, Rejected, TargetType, convert
+from pipes.core.conversion import SCALAR_RANK, Rejected, TargetType, accepts_rank, convert
 from pipes.core.filtering import passes
+from pipes.core.index_range import IndexRange
+from pipes.core.index_range import parse as parse_index_range
 from pipes.core.quality import (
     Ability,
     HoldReason,
@@ -33,25 +37,13 @@ from pipes.core.quality import (
     decide_quality,
 )
 from pipes.core.quality import Hold as QualityHold
+from pipes.core.structures import BOUND_TO_NAMESPACES
 from pipes.core.transform import Transform, compile_transform
-from pipes.core.values import NULL, DataValue, Variant, VariantType, is_good
+from pipes.core.values import NULL, DataValue, Variant, VariantType, is_good, shape_of
 from pipes.core.wanted import NO_TRANSFORM, Item, Pipe
 
 HAS_VALUE: Final = 0x01
 HAS_STATUS: Final = 0x02
-
-#: Values that mean something else on a server with other namespaces (Part 6, 5.2.2).
-_BOUND_TO_NAMESPACES: Final = frozenset(
-    {
-        VariantType.NODE_ID,
-        VariantType.EXPANDED_NODE_ID,
-        VariantType.QUALIFIED_NAME,
-        VariantType.EXTENSION_OBJECT,
-        VariantType.DATA_VALUE,
-        VariantType.VARIANT,
-        VariantType.DIAGNOSTIC_INFO,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +55,21 @@ class Rule:
     trigger: Trigger
     deadband: float = 0.0
     watches_type: bool = False
+    reads: IndexRange | None = None
+    """The part of the read node; values are that part already."""
+    writes: IndexRange | None = None
+    """The part of the written node."""
 
     @property
     def needs_look(self) -> bool:
         """Whether every value has to be decided about, and not only doubtful ones."""
-        return self.deadband > 0 or self.watches_type or not self.transform.is_identity
+        return (
+            self.deadband > 0
+            or self.watches_type
+            or self.reads is not None
+            or self.writes is not None
+            or not self.transform.is_identity
+        )
 
     def with_own_deadband(self, deadband: float) -> Rule:
         """The reader's server filters nothing: it is done here."""
@@ -83,12 +85,12 @@ UNPROBED: Final = Ability()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the written node takes."""
+    """What the written node takes; ``dimensions`` are the most elements of each, 0 is any."""
 
     type: TargetType
     value_rank: int
     ability: Ability = UNPROBED
-    same_namespaces: bool = False
+    dimensions: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -142,6 +144,14 @@ def rule_for(item: Item, pipe: Pipe, *, is_reverse: bool) -> Rule:
         InvalidTransformError: the transform cannot be carried out in this direction.
 
     """
+    rule = _rule_without_range(item, pipe, is_reverse=is_reverse)
+    if not item.index_range:
+        return rule
+    part = parse_index_range(item.index_range)  # of the source, which reverse writes
+    return replace(rule, writes=part) if is_reverse else replace(rule, reads=part)
+
+
+def _rule_without_range(item: Item, pipe: Pipe, *, is_reverse: bool) -> Rule:
     quality = Rules(item.quality or pipe.quality, pipe.hold_seconds)
     if item.transform == NO_TRANSFORM:
         return _plain_rule(quality, item.trigger)
@@ -180,8 +190,14 @@ def has_value(value: bytes) -> bool:
 
 
 def passes_untouched(value: bytes, rule: Rule, target: Target) -> bool:
-    """Whether values like this one may go through as bytes from now on."""
-    return not rule.needs_look and _fits(value, target)
+    """Whether values like this one, of its type byte, may go through as bytes from now on."""
+    if rule.needs_look or not _fits(value, target):
+        return False
+    encoding = value[1]
+    if encoding & 0x3F in BOUND_TO_NAMESPACES:
+        return False  # the next one may refer to another namespace
+    # The byte says neither how many elements an array has nor how many dimensions.
+    return not (encoding & 0x80 and (encoding & 0x40 or target.dimensions))
 
 
 def decide_transfer(
@@ -219,7 +235,8 @@ def _decide(value: bytes, rule: Rule, target: Target, history: History, now: flo
     if rule.deadband > 0 and not _is_change(value, rule, history):
         return Skip(SkipReason.DEADBAND)
     kept = replace_status(value, 0) if isinstance(verdict, WriteValueOnly) else value
-    decision = Write(kept) if passes_untouched(kept, rule, target) else _convert(kept, rule, target)
+    is_done = not rule.needs_look and _fits(kept, target)
+    decision = Write(kept) if is_done else _convert(kept, rule, target)
     if isinstance(decision, Write):
         history.passed = value
         if history.not_good_since is None:
@@ -241,39 +258,77 @@ def _is_change(value: bytes, rule: Rule, history: History) -> bool:
 
 
 def _fits(value: bytes, target: Target) -> bool:
-    """Whether the bytes are of the target's type and rank already, as far as bytes tell."""
+    """Whether the bytes are of the target's type, rank and size already."""
     peeked = peek_type(value)
     if peeked is None:
         return False
     variant_type, is_array = peeked
-    if variant_type in _BOUND_TO_NAMESPACES and not target.same_namespaces:
-        return False
     if target.type not in (VariantType.VARIANT, variant_type):
         return False
-    if is_array:
-        return target.value_rank in _ONE_DIMENSION or target.value_rank > 1
-    return target.value_rank in _SCALAR
+    if not is_array:
+        return target.value_rank in _SCALAR
+    shape = array_shape(value)
+    return accepts_rank(len(shape), target.value_rank) and _is_within(shape, target.dimensions)
 
 
 _SCALAR: Final = frozenset({SCALAR_RANK, -2, -3})
-_ONE_DIMENSION: Final = frozenset({1, 0, -2, -3})
+
+
+def _is_within(shape: Sequence[int], most: Sequence[int]) -> bool:
+    """Whether no dimension is longer than the target allows."""
+    return all(size <= limit or not limit for size, limit in zip(shape, most, strict=False))
 
 
 def _convert(value: bytes, rule: Rule, target: Target) -> Decision:
     data_value = decode_data_value(value)
-    variant = data_value.variant or NULL
-    if variant.type in _BOUND_TO_NAMESPACES and not target.same_namespaces:
-        return Reject(
-            "values of this type refer to the source's namespaces, and the target has others; "
-            "this version passes them on between servers with equal namespaces only"
-        )
-    transformed = rule.transform.apply(variant)
+    transformed = rule.transform.apply(data_value.variant or NULL)
     if isinstance(transformed, Rejected):
         return Reject(transformed.sentence)
+    if rule.writes is not None:
+        return _convert_part(data_value, transformed, rule, rule.writes, target)
+    if rule.reads is not None and rule.reads.is_single and target.value_rank in _SCALAR:
+        transformed = _only_element(transformed)
     converted = convert(transformed, target.type, target.value_rank, rule.transform.on_overflow)
     if isinstance(converted, Rejected):
         return Reject(converted.sentence)
+    shape = shape_of(converted.variant)
+    if not _is_within(shape, target.dimensions):
+        return Reject(
+            f"an array of {_by(shape)} elements does not fit a target of at most "
+            f"{_by(target.dimensions)} (its ArrayDimensions)"
+        )
     return Write(_encode(data_value, converted.variant))
+
+
+def _convert_part(
+    data_value: DataValue, variant: Variant, rule: Rule, part: IndexRange, target: Target
+) -> Decision:
+    """A write into a part takes exactly the elements of it (Part 4, 5.11.4)."""
+    converted = convert(variant, target.type, on_overflow=rule.transform.on_overflow)
+    if isinstance(converted, Rejected):
+        return Reject(converted.sentence)
+    filled = converted.variant
+    if target.value_rank != SCALAR_RANK:  # a piece of a text or of bytes is a scalar
+        fitting = part.filled(filled)
+        if fitting is None:
+            shape = shape_of(filled)
+            return Reject(
+                f"{f'an array of {_by(shape)}' if shape else 'a scalar'} does not fill the index "
+                f"range {part.text}, which takes {_by(part.sizes)} elements"
+            )
+        filled = fitting
+    return Write(_encode(data_value, filled))
+
+
+def _only_element(variant: Variant) -> Variant:
+    """The element of an array of one, for a target that is a scalar."""
+    if isinstance(variant.value, tuple) and len(variant.value) == 1:
+        return Variant(variant.type, variant.value[0])
+    return variant
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " by ".join(map(str, shape))
 
 
 def _encode(data_value: DataValue, variant: Variant) -> bytes:

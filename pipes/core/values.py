@@ -198,6 +198,13 @@ class Variant:
 NULL: Final = Variant(VariantType.NULL)
 
 
+def shape_of(variant: Variant) -> tuple[int, ...]:
+    """The elements in each dimension of an array; empty for a scalar."""
+    if not variant.is_array:
+        return ()
+    return variant.dimensions or (len(variant.value) if isinstance(variant.value, tuple) else 0,)
+
+
 @dataclass(frozen=True, slots=True)
 class DataValue:
     """A value with status and timestamps; ``variant`` is None when no value came.

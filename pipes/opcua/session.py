@@ -13,6 +13,8 @@ from typing import Final
 from pipes.core.choices import CodecName
 from pipes.core.conversion import TargetType
 from pipes.core.node_ids import encode, resolve
+from pipes.core.sizes import ValueLimits
+from pipes.core.structures import Structures
 from pipes.core.values import DataValue, NodeId, Value
 from pipes.core.wanted import Server
 from pipes.opcua import wire
@@ -43,6 +45,8 @@ _NAMESPACES: Final = 2255
 _START_TIME, _CURRENT_TIME, _STATE = 2257, 2258, 2259
 _PRODUCT, _VERSION = 2261, 2264
 _MAX_READ, _MAX_WRITE, _MAX_BROWSE, _MAX_ITEMS = 11705, 11707, 11710, 11714
+_MAX_ARRAY, _MAX_STRING, _MAX_BYTE_STRING = 11702, 11703, 12911
+_REQUEST_OVERHEAD: Final = 512  # header and node of a request that writes one value
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,17 @@ class Session:
         self.pump = PublishPump(self.calls, decode_publish_response)
         self.namespaces: tuple[str, ...] = ()
         self.limits = OperationLimits()
+        self.value_limits = ValueLimits()
         self.product = ""
         self.version = ""
         self.start_time = 0
         self.session_timeout_ms = float(connection.client.session_timeout)
         self.read_size = BatchSize()
         self.items_size = BatchSize()
-        self.types: dict[bytes, TargetType] = {}  # built-in type by an encoded DataType, as read
+        # The built-in type by an encoded DataType, as read; None if it cannot be found out.
+        self.types: dict[bytes, TargetType | None] = {}
+        self.structures = Structures()
+        self.ignores_index_range: bool | None = None  # `index_ranges` finds out
         self.type_names: dict[NodeId, str] = {}  # of DataTypes, for people
         self._lanes: dict[CodecName, Lane] = {}
         self._publishes: CodecName | None = None
@@ -143,7 +151,7 @@ class Session:
     # --- what the server is ---
 
     async def _introduce(self, timeout: float) -> None:
-        numbers = (
+        nodes = (
             _NAMESPACES,
             _START_TIME,
             _PRODUCT,
@@ -152,8 +160,11 @@ class Session:
             _MAX_WRITE,
             _MAX_ITEMS,
             _MAX_BROWSE,
+            _MAX_ARRAY,
+            _MAX_STRING,
+            _MAX_BYTE_STRING,
         )
-        values = await self.read([(_standard_node(n), VALUE) for n in numbers], timeout)
+        values = await self.read([(_standard_node(n), VALUE) for n in nodes], timeout)
         table, start, product, version, *limits = (_plain(value) for value in values)
         if not isinstance(table, tuple) or not table:
             raise ConnectionError("it has no NamespaceArray")
@@ -161,7 +172,11 @@ class Session:
         self.start_time = start if isinstance(start, int) else 0
         self.product = product if isinstance(product, str) else ""
         self.version = version if isinstance(version, str) else ""
-        self.limits = OperationLimits(*(n if isinstance(n, int) else 0 for n in limits))
+        numbers = [n if isinstance(n, int) else 0 for n in limits]
+        self.limits = OperationLimits(*numbers[:4])
+        message = max(_REQUEST_OVERHEAD, self.calls.max_request_size - _REQUEST_OVERHEAD)
+        array, string, byte_string = numbers[4:]
+        self.value_limits = ValueLimits(array, string, byte_string, message)
         self.read_size = BatchSize(self.limits.read)
         self.items_size = BatchSize(self.limits.monitored_items)
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from pipes.core.decoder import DecodeError, Decoder
 from pipes.core.skip import ScanError, ServiceFaultError, Walker, reading
+from pipes.core.splice import encode_string
 from pipes.core.values import DataValue, ExpandedNodeId, LocalizedText, NodeId, QualifiedName
 from pipes.opcua.lane import SubscriptionSettings
 
@@ -46,11 +47,12 @@ LONGEST_LIFETIME_SECONDS: Final = 60.0
 MOST_ELEMENTS: Final = 200_000
 
 
-def read_body(header: bytes, nodes: Sequence[tuple[bytes, int]]) -> bytes:
+def read_body(header: bytes, nodes: Sequence[tuple[bytes, int]], *, index_range: str = "") -> bytes:
     """A ReadRequest (Part 4, 5.11.2) of (encoded NodeId, attribute id), not from a cache."""
     parts = [header, _READ_HEAD.pack(0.0, _BOTH_TIMESTAMPS, len(nodes))]
+    which = encode_string(index_range)
     for node, attribute in nodes:
-        parts += (node, _UINT32.pack(attribute), _NULL_STRING, _DEFAULT_ENCODING)
+        parts += (node, _UINT32.pack(attribute), which, _DEFAULT_ENCODING)
     return b"".join(parts)
 
 

@@ -13,6 +13,8 @@ from pipes.connections import ServerConnection
 from pipes.core.binary import encode_data_value
 from pipes.core.choices import Direction
 from pipes.core.node_ids import encode, resolve
+from pipes.core.sizes import ValueLimits
+from pipes.core.structures import Structures
 from pipes.core.values import DataValue, Variant, VariantType
 from pipes.core.wanted import Item, Pipe, Server
 from pipes.flow import Flow
@@ -84,6 +86,9 @@ class PlayedSession:
     def __init__(self, *, write_limit: int = 0) -> None:
         self.namespaces = NAMESPACES
         self.limits = OperationLimits(write=write_limit)
+        self.value_limits = ValueLimits()
+        self.structures = Structures()
+        self.ignores_index_range: bool | None = False
         self.sent: list[tuple[dict[int, bytes], Callable[[WriteOutcome], None]]] = []
         self.written: list[dict[int, bytes]] = []
         self.infos: dict[bytes, TargetInfo] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import pytest
 
@@ -39,6 +40,17 @@ def value(number: object, kind: VariantType = VariantType.DOUBLE, **more: object
     return encode_data_value(DataValue(Variant(kind, number), source_timestamp=77, **more))
 
 
+def null_array() -> bytes:
+    return encode_data_value(DataValue(Variant(VariantType.DOUBLE, None, ())))
+
+
+def matrix(*dimensions: int) -> bytes:
+    elements = tuple(float(number) for number in range(prod(dimensions)))
+    return encode_data_value(
+        DataValue(Variant(VariantType.DOUBLE, elements, dimensions), source_timestamp=77)
+    )
+
+
 def rule(*, pipe: Pipe = PIPE, reverse: bool = False, **fields: object):
     return rule_for(replace(ITEM, **fields), pipe, is_reverse=reverse)
 
@@ -64,25 +76,44 @@ class TestPassingUntouched:
             (value((1.0,)), DOUBLE),
             (value(1.0), Target(VariantType.DOUBLE, 1)),
             (encode_data_value(DataValue(None, BAD)), DOUBLE),
-            (value(NodeId(2, "X"), VariantType.NODE_ID), Target(VariantType.NODE_ID, -1)),
+            (value((1.0,)), Target(VariantType.DOUBLE, 2)),
+            (matrix(2, 3), Target(VariantType.DOUBLE, 1)),
+            (value((1.0, 2.0)), Target(VariantType.DOUBLE, 1, dimensions=(1,))),
         ],
-        ids=["other type", "array for scalar", "scalar for array", "no value", "namespaces"],
+        ids=[
+            "other type",
+            "array for scalar",
+            "scalar for array",
+            "no value",
+            "array for matrix",
+            "matrix for array",
+            "too long",
+        ],
     )
     def test_other_values_are_looked_at(self, raw, target):
         assert not passes_untouched(raw, rule(), target)
 
-    @pytest.mark.parametrize("rank", [1, 0, -2, -3, 2])
+    @pytest.mark.parametrize("rank", [1, 0, -2, -3])
     def test_an_array_passes_to_a_target_of_an_array_rank(self, rank):
         assert passes_untouched(value((1.0, 2.0)), rule(), Target(VariantType.DOUBLE, rank))
+
+    @pytest.mark.parametrize(
+        ("raw", "target"),
+        [
+            (matrix(2, 3), Target(VariantType.DOUBLE, 2)),
+            (value((1.0, 2.0)), Target(VariantType.DOUBLE, 1, dimensions=(4,))),
+            (value(NodeId(2, "X"), VariantType.NODE_ID), Target(VariantType.NODE_ID, -1)),
+        ],
+        ids=["matrix", "array with a limit", "NodeId"],
+    )
+    def test_what_the_type_byte_does_not_tell_is_looked_at_each_time(self, raw, target):
+        assert not passes_untouched(raw, rule(), target)
+        assert decide(raw, target=target) == Write(raw)
 
     def test_any_type_passes_to_a_target_of_any_type(self):
         assert passes_untouched(
             value(True, VariantType.BOOLEAN), rule(), Target(VariantType.VARIANT, -2)
         )
-
-    def test_node_ids_pass_between_servers_of_equal_namespaces(self):
-        raw = value(NodeId(2, "X"), VariantType.NODE_ID)
-        assert passes_untouched(raw, rule(), Target(VariantType.NODE_ID, -1, same_namespaces=True))
 
     def test_a_rule_that_changes_values_lets_none_pass(self):
         assert not passes_untouched(
@@ -115,19 +146,116 @@ class TestConverting:
         assert isinstance(decision, Reject)
         assert "hot" in decision.sentence
 
-    def test_values_that_speak_of_namespaces_are_rejected_between_different_servers(self):
-        decision = decide(
-            value(NodeId(2, "X"), VariantType.NODE_ID), target=Target(VariantType.NODE_ID, -1)
-        )
-        assert isinstance(decision, Reject)
-        assert "namespaces" in decision.sentence
-
     def test_bytes_that_cannot_be_decoded_are_a_rejection(self):
         assert isinstance(decide(b"\x03\x0b\0"), Reject)
 
     def test_a_transform_without_inverse_is_refused_when_it_is_compiled(self):
         with pytest.raises(InvalidTransformError, match="inverse"):
             rule(reverse=True, transform={"kind": "linear", "gain": 0})
+
+
+class TestRanks:
+    @pytest.mark.parametrize(
+        ("raw", "target", "why"),
+        [
+            (matrix(2, 3), Target(VariantType.DOUBLE, 1), "rank 2 does not fit"),
+            (matrix(2, 3, 1), Target(VariantType.DOUBLE, 2), "rank 3 does not fit"),
+            (value((1.0,)), Target(VariantType.DOUBLE, 2), "rank 1 does not fit"),
+            (
+                matrix(2, 3),
+                Target(VariantType.DOUBLE, 2, dimensions=(2, 2)),
+                "an array of 2 by 3 elements does not fit a target of at most 2 by 2",
+            ),
+        ],
+    )
+    def test_an_array_of_another_shape_is_refused_with_both_shapes(self, raw, target, why):
+        decision = decide(raw, target=target)
+        assert isinstance(decision, Reject)
+        assert why in decision.sentence
+
+    def test_a_matrix_keeps_its_dimensions_through_a_conversion(self):
+        result = written(decide(matrix(2, 3), target=Target(VariantType.INT16, 2)))
+        assert result.variant == Variant(VariantType.INT16, (0, 1, 2, 3, 4, 5), (2, 3))
+
+    def test_dimensions_of_zero_are_no_limit(self):
+        raw = matrix(2, 3)
+        assert decide(raw, target=Target(VariantType.DOUBLE, 2, dimensions=(0, 3))) == Write(raw)
+
+
+class TestPartsOfArrays:
+    def test_one_element_becomes_a_scalar_for_a_scalar_target(self):
+        result = written(decide(value((5.5,)), rule(index_range="3")))
+        assert result == DataValue(Variant(VariantType.DOUBLE, 5.5), source_timestamp=77)
+
+    def test_one_element_stays_an_array_for_an_array(self):
+        target = Target(VariantType.DOUBLE, 1)
+        raw = value((5.5,))
+        assert decide(raw, rule(index_range="3"), target=target) == Write(raw)
+
+    def test_several_elements_do_not_fit_a_scalar(self):
+        decision = decide(value((5.5, 6.5)), rule(index_range="3:4"))
+        assert isinstance(decision, Reject)
+
+    def test_a_range_that_gives_more_than_its_one_element_is_not_picked_from(self):
+        assert isinstance(decide(value((5.5, 6.5)), rule(index_range="3")), Reject)
+
+    def test_a_scalar_is_written_into_one_element(self):
+        into = rule(index_range="3", reverse=True)
+        result = written(decide(value(5, VariantType.INT32), into, Target(VariantType.DOUBLE, 1)))
+        assert result.variant == Variant(VariantType.DOUBLE, (5.0,))
+
+    def test_a_scalar_is_written_into_one_element_of_a_matrix(self):
+        into = rule(index_range="3,1", reverse=True)
+        result = written(decide(value(5.0), into, Target(VariantType.DOUBLE, 2)))
+        assert result.variant == Variant(VariantType.DOUBLE, (5.0,), (1, 1))
+
+    def test_a_part_takes_exactly_its_elements(self):
+        into = rule(index_range="0:2", reverse=True)
+        target = Target(VariantType.DOUBLE, 1)
+        assert written(decide(value((1.0, 2.0, 3.0)), into, target)).variant.value == (1, 2, 3)
+        decision = decide(value((1.0, 2.0)), into, target)
+        assert isinstance(decision, Reject)
+        assert "an array of 2 does not fill the index range 0:2, which takes 3" in decision.sentence
+        scalar = decide(value(1.0), into, target)
+        assert isinstance(scalar, Reject)
+        assert scalar.sentence.startswith("a scalar does not fill")
+
+    def test_a_piece_of_a_text_is_written_as_the_text_it_is(self):
+        into = rule(index_range="0:2", reverse=True)
+        raw = value("abc", VariantType.STRING)
+        assert decide(raw, into, Target(VariantType.STRING, -1)) == Write(raw)
+
+    def test_a_part_that_does_not_convert_is_refused(self):
+        into = rule(index_range="0", reverse=True)
+        decision = decide(value(1e9), into, Target(VariantType.INT16, 1))
+        assert isinstance(decision, Reject)
+        assert "Int16" in decision.sentence
+
+
+class TestNull:
+    """A null text is a value, a null Variant is none."""
+
+    def test_null_texts_and_arrays_are_written_as_what_they_are(self):
+        for raw, target in (
+            (value(None, VariantType.STRING), Target(VariantType.STRING, -1)),
+            (value("", VariantType.STRING), Target(VariantType.STRING, -1)),
+            (value(None, VariantType.BYTE_STRING), Target(VariantType.BYTE_STRING, -1)),
+            (value(b"", VariantType.BYTE_STRING), Target(VariantType.BYTE_STRING, -1)),
+            (null_array(), Target(VariantType.DOUBLE, 1)),
+            (value(()), Target(VariantType.DOUBLE, 1)),
+        ):
+            assert decide(raw, target=target) == Write(raw)
+
+    @pytest.mark.parametrize(
+        "nothing", [DataValue(Variant(VariantType.NULL)), DataValue()], ids=["Null", "no value"]
+    )
+    def test_no_value_leaves_the_target_as_it_is(self, nothing):
+        raw = encode_data_value(nothing)
+        assert decide(raw) == Hold(HoldReason.NO_VALUE, None)
+
+    def test_a_null_array_stays_one_through_a_conversion(self):
+        result = written(decide(null_array(), target=Target(VariantType.INT16, 1)))
+        assert result.variant == Variant(VariantType.INT16, None, ())
 
 
 class TestQuality:
