@@ -62,6 +62,10 @@ class Faults:
             self.throttled.pop(handle, None)
             self._owed.discard(handle)
 
+    def forgive(self, handle: int) -> bool:
+        """Let the item be tried at once; False if it may be anyway."""
+        return self.throttled.pop(handle, None) is not None
+
     def forget(self, handles: Iterable[int]) -> None:
         for handle in handles:
             self.clear((handle,))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -61,12 +61,19 @@ class FeedItem:
     trigger: Trigger
     absolute_deadband: float | None
     index_range: str
+    queue_size: int = 1
 
 
 class Receiver(Protocol):
     """The flow, as its feed sees it; every call is synchronous and returns at once."""
 
     def values(self, values: dict[int, bytes], special: frozenset[int]) -> None: ...
+
+    def earlier(self, samples: Sequence[tuple[int, bytes]]) -> None:
+        """Samples that are older than the values that follow at once, each item's in order."""
+
+    def overflowed(self, handles: Collection[int]) -> None:
+        """The server lost samples of these before the ones that follow at once."""
 
     def subscribing(self, handles: Collection[int]) -> None:
         """The next value of each handle is the first of a new monitored item."""
@@ -94,6 +101,14 @@ class _Stream:
         self.heard = self._feed.now()
         if not self.is_lost:  # its handles are those of other monitored items by now
             self._feed.receiver.values(values, special)
+
+    def earlier(self, samples: Sequence[tuple[int, bytes]]) -> None:
+        if not self.is_lost:
+            self._feed.receiver.earlier(samples)
+
+    def overflowed(self, handles: frozenset[int]) -> None:
+        if not self.is_lost:
+            self._feed.receiver.overflowed(handles)
 
     def keep_alive(self) -> None:
         self.heard = self._feed.now()
@@ -341,6 +356,7 @@ class Feed:
             handle=item.handle,
             node_id=node,
             sampling_interval_ms=item.sampling_interval_ms,
+            queue_size=item.queue_size,
             trigger=item.trigger,
             absolute_deadband=(None if item.handle in self._no_filter else item.absolute_deadband),
             # A server that gives the whole array is not asked: the flow takes the part out of it.

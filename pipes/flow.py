@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Final
 
 from pipes.connections import ServerConnection
 from pipes.core.binary import DecodeError, comparable
-from pipes.core.choices import Direction, InitialWrite, Timestamps, Trigger
+from pipes.core.choices import Direction, ItemKind, Timestamps, Trigger
 from pipes.core.conversion import Rejected, TargetType
 from pipes.core.echo import WriteResult
 from pipes.core.index_range import IndexRange
 from pipes.core.learning import Lesson, lesson_of
+from pipes.core.losses import Cause, Losses
 from pipes.core.quality import Ability, writes_source_timestamp
 from pipes.core.retries import Retry, advise
 from pipes.core.sizes import has_fixed_size
@@ -45,9 +46,11 @@ from pipes.core.transfer import (
 )
 from pipes.core.transform import InvalidTransformError
 from pipes.core.wanted import Item, Pipe
+from pipes.delivery import Delivery, Surroundings, kind_of
 from pipes.echoes import Echoes, Guards
 from pipes.faults import Faults
 from pipes.feed import Feed, FeedItem
+from pipes.initial import InitialWrites
 from pipes.staleness import Staleness
 from pipes.targets import Targets
 from pipes.translation import Translator
@@ -58,6 +61,8 @@ log = logging.getLogger(__name__)
 
 HAS_STATUS: Final = 0x02
 HAS_SOURCE_TIMESTAMP: Final = 0x04
+#: How long samples that wait may go on being written when a pipe ends.
+DRAIN_SECONDS: Final = 0.5
 #: Refusals of one item that may be over at the next try, with nothing changed.
 PASSING: Final = frozenset({Retry.RETRY_LATER, Retry.SPLIT_BATCH, Retry.RECONNECT})
 NODE_UNKNOWN: Final = code_of("BadNodeIdUnknown")
@@ -118,7 +123,12 @@ class Flow:
         self.faults = Faults(self._now)
         self.targets = Targets(self.name, self, self._now)
         self.translator = Translator(self.name, reader, writer, self)
-        self.writer = Writer(pipe.codec, self, self.targets.prefixes, gate.may_write, self._now)
+        self.writer = Writer(
+            pipe.codec, self, self.targets.prefixes, gate.may_write, self._now, dry_run=pipe.dry_run
+        )
+        self.losses = Losses()
+        self.delivery: Delivery | None = None  # there is one as soon as an item asks for more
+        self._initial = InitialWrites(pipe.initial_write, self.writer)
         self.writer.watched = self.echoes.handles
         self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
         self.staleness = Staleness(self.feed, self.last, self._now)
@@ -133,6 +143,9 @@ class Flow:
     async def drain(self) -> None:
         """Take no more values; returns when no write is on its way."""
         self._is_draining = True
+        if self.delivery is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(DRAIN_SECONDS, self.delivery.stop)
         await self.writer.idle()
 
     def close(self) -> None:
@@ -141,6 +154,8 @@ class Flow:
             self.writing.remove_listener(self)
         self._reader_gone()
         self._writer_gone()
+        if self.delivery is not None:
+            self.delivery.close()
 
     async def unsubscribe(self) -> None:
         """Leave nothing of this flow in a session that other pipes go on using."""
@@ -155,7 +170,7 @@ class Flow:
             self.writer.connected(connection, session)
             self.targets.connected()
             self.faults.reset_throttles()
-            self._first.update(self.last)
+            self._first.update(self.last.keys() - self._queued())
         if connection is self.reading:
             self.feed.source_timestamps = self.pipe.timestamps is not Timestamps.NONE
             self.feed.connected(session)
@@ -178,6 +193,7 @@ class Flow:
 
     def _writer_gone(self) -> None:
         self._unseen.clear()  # nothing is due until its target is known again
+        self._initial.target_lost()
         self.writer.disconnected()
         self.targets.disconnected()
 
@@ -194,6 +210,10 @@ class Flow:
         due += [handle for handle, when in self._holds.items() if when <= now]
         if due:
             self._offer_newest(due, is_retry=True)
+        if self.writer.refresh and self.reading.session is not None:
+            self._refresh(now)
+        if self.delivery is not None:
+            self.delivery.tick(now)
         self._learn_from_success()
         self._read_overdue_echoes(now)
         self.writer.flush()
@@ -220,8 +240,40 @@ class Flow:
         if part is not None:
             self._parts[item.id] = part
         self._histories[item.id] = History()
+        kind = kind_of(item, self.pipe)
+        if kind is not ItemKind.STATE:
+            self._make_delivery().add(item.id, kind)
+        if item.refresh_seconds:
+            self.writer.refresh.add(item.id, item.refresh_seconds, self._now())
         self._watches_status |= watches_status(item, self.pipe)
         return True
+
+    def _make_delivery(self) -> Delivery:
+        if self.delivery is None:
+            around = Surroundings(
+                self.last, self._first, self._unsubscribed, self.targets, self.faults, self.losses,
+                self._cut_sample, self._decide_sample, self._is_asking, self._not_taken,
+                self.gate.may_write, self._now,
+            )  # fmt: skip
+            self.delivery = Delivery(self.writer.latest, self.pipe, around)
+            self.writer.pending = self.delivery
+        return self.delivery
+
+    def queued(self, handle: int) -> int:
+        """Samples of a handle that wait for their turn or for the answer to their write."""
+        return 0 if self.delivery is None else self.delivery.queued(handle)
+
+    def unknown_events(self) -> list[tuple[int, bytes]]:
+        """Events that were sent and not answered since the last call: item and value."""
+        if self.delivery is None:
+            return []
+        found = list(self.delivery.unknown_events)
+        self.delivery.unknown_events.clear()
+        return found
+
+    def _queued(self) -> Collection[int]:
+        """The items that ask for more than their newest value."""
+        return () if self.delivery is None else self.delivery.handles
 
     def remove(self, handles: Collection[int]) -> None:
         """Take items out; what is on its way of them ends by itself."""
@@ -233,6 +285,7 @@ class Flow:
         self._first.difference_update(handles)
         self.echoes.forget(handles)
         self.translator.forget(handles)
+        self._initial.forget(handles)
         known: tuple[dict[int, object], ...] = (
             self.items, self.last, self.held_back, self._rules, self._histories, self._holds,
             self._unseen, self._parts,
@@ -246,10 +299,14 @@ class Flow:
 
     def _feed_item(self, item: Item) -> FeedItem:
         interval = item.sampling_interval_ms
+        # Without a wish: a state as often as is published, samples as often as there are some.
+        is_state = kind_of(item, self.pipe) is ItemKind.STATE
+        unasked = -1.0 if is_state else 0.0
         return FeedItem(
             handle=item.id,
             node=item.target_node if self._is_reverse else item.source_node,
-            sampling_interval_ms=-1.0 if interval is None else float(interval),
+            sampling_interval_ms=unasked if interval is None else float(interval),
+            queue_size=1 if is_state else self.pipe.queue_limit,
             trigger=item.trigger,
             absolute_deadband=absolute_deadband(item),
             index_range="" if self._is_reverse else item.index_range,
@@ -260,6 +317,15 @@ class Flow:
     def values(self, values: dict[int, bytes], special: frozenset[int]) -> None:
         if self._is_draining:
             return
+        if self.delivery is not None:
+            self.received += self.delivery.arrived(values)
+            special &= values.keys()
+        if values:
+            self._newest(values, special)
+        if self.delivery is not None:
+            self.writer.flush()
+
+    def _newest(self, values: dict[int, bytes], special: frozenset[int]) -> None:
         look: set[int] = set()
         if self._unsubscribed or not self._all_unseen(values):
             values = self._cut(self._without_strangers(values))
@@ -276,6 +342,16 @@ class Flow:
             values = self._decided(values, look)
         if values:
             self.writer.offer(values)
+
+    def earlier(self, samples: Sequence[tuple[int, bytes]]) -> None:
+        if self.delivery is not None and not self._is_draining:
+            self.received += self.delivery.earlier(samples)
+
+    def overflowed(self, handles: Collection[int]) -> None:
+        for handle in set(self._queued()).intersection(handles):
+            self.losses.record(
+                Cause.SOURCE, handle, None, self._now(), is_told=self.gate.may_write()
+            )
 
     def _all_unseen(self, values: dict[int, bytes]) -> bool:
         """Whether each value is of the type that may pass: no byte-code per value."""
@@ -366,6 +442,29 @@ class Flow:
         """Decide about a value that came; None writes nothing."""
         return self._considered(handle, value, self.echoes.wants)
 
+    def _decide_sample(self, handle: int, value: bytes, *, is_first: bool) -> bytes | None:
+        """Decide about a sample whose turn has come; ``_first`` may be about one to come."""
+        is_next_first = handle in self._first
+        (self._first.add if is_first else self._first.discard)(handle)
+        decided = self._arrived(handle, value)
+        (self._first.add if is_next_first else self._first.discard)(handle)
+        return decided
+
+    def _cut_sample(self, handle: int, value: bytes) -> bytes | None:
+        """The part of an array that an item reads; None if that did not change."""
+        return self._cut({handle: value}).get(handle) if handle in self._parts else value
+
+    def _is_asking(self, handle: int) -> bool:
+        """Whether the value cannot be decided about before the server has told its type."""
+        return self.held_back.get(handle) is TYPE_ASKED_FOR
+
+    def _not_taken(self, handle: int) -> None:
+        """What was decided last has not arrived, or may not have: it is decided about again."""
+        history = self._histories.get(handle)
+        if history is not None:
+            history.passed = None
+            history.is_reported = False
+
     def _again(self, handle: int, value: bytes, *, is_retry: bool) -> bytes | None:
         """Decide about a value that came before; the target's side waits to be changed."""
         return self._considered(handle, value, partial(self.echoes.wants_again, is_retry=is_retry))
@@ -445,7 +544,7 @@ class Flow:
         watched = handle in self.echoes.handles
         if not watched and self._may_pass_unseen(handle, value, rule, target):
             self._unseen[handle] = value[1]
-        if is_first and not watched and self._is_held(handle, written):
+        if is_first and not watched and self._initial.is_held(handle, written):
             self.faults.clear((handle,))
             return None
         return written
@@ -464,32 +563,33 @@ class Flow:
         if fault is not None and not fault.retries and not fault.status:
             self.faults.clear((handle,))
 
-    def _is_held(self, handle: int, written: bytes) -> bool:
-        policy = self.pipe.initial_write
-        if policy is InitialWrite.ALWAYS:
-            return False
-        if policy is InitialWrite.NEVER and not self.writer.counts[handle]:
-            return True
-        held = self.writer.held.get(handle)
-        if held is None:
-            return False
-        if self.writer.keep_timestamps and handle not in self.writer.bare:
-            return held == written
-        return comparable(held) == comparable(written)
-
     def _ability(self) -> Ability:
         return Ability(self.writing.writes_status, self.writing.writes_timestamps)
 
-    def _offer_newest(self, handles: Iterable[int], *, is_retry: bool = False) -> None:
+    def _offer_newest(
+        self, handles: Iterable[int], *, is_retry: bool = False, is_first: bool = False
+    ) -> None:
         """Decide anew about the newest value of each handle; it has not been reported anew."""
+        if self.delivery is not None:
+            handles = self.delivery.newest_again(handles, is_first=is_first)
         values: dict[int, bytes] = {}
         for handle in handles:
             newest = self.last.get(handle)
             decided = None if newest is None else self._again(handle, newest, is_retry=is_retry)
             if decided is not None:
                 values[handle] = decided
-        if values:
+        if values or self.delivery is not None:
             self.writer.offer(values)
+
+    def _refresh(self, now: float) -> None:
+        """Write the newest value of items again that were not written for so long."""
+        due = [handle for handle in self.writer.refresh.due(now) if self.writer.counts[handle]]
+        for handle in due:
+            self._histories[handle].passed = None  # no change is needed for this one
+        next_first = self._first.intersection(due)  # said of a value to come, not of this one
+        self._first -= next_first
+        self._offer_newest(due)
+        self._first |= next_first
 
     def offer_one(self, handle: int) -> None:
         """The echo guard asks for the newest value of one handle, whatever came before."""
@@ -514,7 +614,7 @@ class Flow:
             if present is not None:
                 self.writer.held[handle] = present
         self.faults.clear(handles)
-        self._offer_newest(handles)
+        self._offer_newest(handles, is_first=True)
 
     def target_unusable(self, handle: int, status: int, message: str) -> None:
         why = message or f"{name_of(status)}: {advise(status).sentence}"
@@ -544,8 +644,9 @@ class Flow:
             self._rules[handle] = self._rules[handle].watching_type()
             self._read_target_again(handle)
         else:
-            self._fault(handle, status, why, retries=advice.retry in PASSING)
-            if self.writer.pending.withdraw(handle):
+            is_passing = advice.retry in PASSING
+            self._fault(handle, status, why, retries=is_passing)
+            if self.writer.pending.withdraw(handle, for_good=not is_passing):
                 self.faults.owe(handle)  # newer values have to wait as well
             if status == NODE_UNKNOWN:
                 self._read_target_again(handle)
@@ -553,12 +654,14 @@ class Flow:
     def too_large(self, handle: int, why: str) -> None:
         """The value was not sent: the server would fail over the whole request."""
         self._histories[handle].passed = None  # the target has not got it
+        if handle in self._queued():
+            self.losses.record(Cause.REFUSED, handle, None, self._now())
         self._fault(handle, 0, f"at {self.writing.name}: {why}; not written", retries=False)
 
     def _read_target_again(self, handle: int) -> None:
         """The node is not what it was, or is away: the newest value follows when it is known."""
         self._unseen.pop(handle, None)
-        self.writer.pending.forget((handle,))
+        self.writer.pending.postpone(handle)
         self.targets.again(handle)
 
     def _learn_refusal(self, handle: int, value: bytes) -> bool:

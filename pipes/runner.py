@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pipes.connections import ServerConnection
 from pipes.core.choices import Direction, PipeState
 from pipes.core.echo import EchoGuard
+from pipes.core.json_values import value_text
 from pipes.core.rates import Rate
 from pipes.core.reasons import Reason
 from pipes.core.reconcile import PipeChange
@@ -73,6 +74,7 @@ class PipeRunner:
     def close(self) -> None:
         for flow in self.flows:
             flow.close()
+        self._report_losses(asyncio.get_running_loop().time())
 
     def tick(self, now: float) -> None:
         for flow in self.flows:
@@ -80,6 +82,7 @@ class PipeRunner:
                 flow.tick(now)
         self.rate.count(now, self.writes)
         self._report_edges()
+        self._report_losses(now)
 
     @property
     def writes(self) -> int:
@@ -133,6 +136,25 @@ class PipeRunner:
                 )
             else:
                 self._emit(Reason.ITEMS_RECOVERED, Severity.INFO)
+
+    def _report_losses(self, now: float) -> None:
+        """Name each event whose outcome is unknown; say when samples begin to be lost, and end."""
+        for flow in self.flows:
+            for item, value in flow.unknown_events():
+                blanks = {"item": item, "server": flow.writing.name, "value": value_text(value)}
+                sentence = Reason.EVENT_UNKNOWN.sentence(pipe=self.pipe.name, **blanks)
+                source, code = str(item), Reason.EVENT_UNKNOWN.name
+                emit(EventKind.ITEM, code, Severity.HIGH, source, sentence, pipe=self.pipe.name)
+            for report in flow.losses.reports(now):
+                self._emit(
+                    Reason.SAMPLES_LOST_OVER if report.is_over else Reason.SAMPLES_LOST,
+                    Severity.INFO if report.is_over else Severity.HIGH,
+                    count=report.count,
+                    items=report.items,
+                    item=report.handle,
+                    value="sample" if report.value is None else value_text(report.value),
+                    why=report.cause.value,
+                )
 
     def _emit(self, reason: Reason, severity: Severity, **blanks: object) -> None:
         sentence = reason.sentence(pipe=self.pipe.name, **blanks)

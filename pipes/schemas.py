@@ -378,7 +378,8 @@ def _server_status() -> Schema:
 
 def _pipe_status() -> Schema:
     latency = {"p50": _nullable(_NUMBER), "p99": _nullable(_NUMBER)}
-    whole = dict.fromkeys(("items", "good", "writes", "errors", "conflated", "queued"), _WHOLE)
+    counted = ("items", "good", "writes", "would_write", "errors", "conflated", "queued", "lost")
+    whole = dict.fromkeys((*counted, "lost_at_source"), _WHOLE)
     return _object(
         {
             "state": _state(PipeState),
@@ -392,7 +393,7 @@ def _pipe_status() -> Schema:
 
 def _item_status() -> Schema:
     source = {"value": {}, "status": _TEXT, "source_timestamp": _nullable(_TEXT)}
-    written_ = {"value": {}, "status": _TEXT, "at": _INSTANT}
+    written_ = {"value": {}, "status": _TEXT, "at": _INSTANT, "dry_run": _YES_NO}
     return _object(
         {
             "state": _state(ItemState),
@@ -401,6 +402,8 @@ def _item_status() -> Schema:
             "written": _nullable(_object(written_)),
             "last_error": _nullable(_ANY_OBJECT),
             "writes": _WHOLE,
+            "would_write": _WHOLE,
+            "queued": _WHOLE,
             "errors": _WHOLE,
             "age_ms": _nullable(_NUMBER),
         }

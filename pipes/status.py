@@ -16,6 +16,7 @@ from pipes.core.binary import DecodeError, decode_data_value, source_timestamp, 
 from pipes.core.choices import Direction, ItemState
 from pipes.core.json_values import data_value_to_json
 from pipes.core.latency import Latency
+from pipes.core.losses import Cause
 from pipes.core.status_codes import name_of
 from pipes.core.transfer import has_value
 from pipes.core.values import is_bad, is_good, unix_to_ticks
@@ -65,10 +66,13 @@ def pipe_status(runner: PipeRunner) -> Body:
         "good": states.count(ItemState.GOOD),
         "rate": round(runner.rate.per_second(asyncio.get_running_loop().time(), runner.writes), 1),
         "writes": runner.writes,
+        "would_write": sum(flow.writer.would_write for flow in runner.flows),
         "errors": sum(flow.faults.total for flow in runner.flows),
         "latency_ms": {"p50": latency.percentile_ms(0.5), "p99": latency.percentile_ms(0.99)},
         "conflated": sum(flow.writer.pending.conflated for flow in runner.flows),
         "queued": sum(len(flow.writer.pending) for flow in runner.flows),
+        "lost": sum(flow.losses.total for flow in runner.flows),
+        "lost_at_source": sum(flow.losses.counts[Cause.SOURCE] for flow in runner.flows),
         "received": sum(flow.received for flow in runner.flows),
         "unknown": sum(flow.writer.unknown for flow in runner.flows),
         "healed_subscriptions": sum(flow.healed_subscriptions for flow in runner.flows),
@@ -111,13 +115,17 @@ def item_status(runner: PipeRunner, item: Item) -> Body:
     state, reason = item_state(runner, item)
     flow = _leading(runner, item)
     newest = flow.last.get(item.id)
+    writes = sum(one.writer.counts[item.id] for one in _flows(runner, item))
+    is_dry = runner.pipe.dry_run
     return {
         "state": state.value,
         "reason": reason,
         "source": _value(newest),
         "written": _written(runner, item),
         "last_error": _last_error(runner, item),
-        "writes": sum(one.writer.counts[item.id] for one in _flows(runner, item)),
+        "writes": 0 if is_dry else writes,
+        "would_write": writes if is_dry else 0,
+        "queued": sum(one.queued(item.id) for one in _flows(runner, item)),
         "errors": sum(one.faults.counts[item.id] for one in _flows(runner, item)),
         "age_ms": _age_ms(newest, flow.reading.clock_offset_ticks),
     }
@@ -143,14 +151,19 @@ def _value(value: bytes | None) -> Body | None:
 
 
 def _written(runner: PipeRunner, item: Item) -> Body | None:
-    """What was written last; of an item of both directions, in either."""
+    """What was written last, or would have been; of an item of both directions, in either."""
     writers = [flow.writer for flow in _flows(runner, item) if item.id in flow.writer.written_at]
     if not writers:
         return None
     newest = max(writers, key=lambda writer: writer.written_at[item.id])
     body = _value(newest.held.get(item.id)) or {"value": None, "status": None}
     at = datetime.fromtimestamp(newest.written_at[item.id] / 1e9, UTC)
-    return {"value": body["value"], "status": body["status"], "at": _iso(at)}
+    return {
+        "value": body["value"],
+        "status": body["status"],
+        "at": _iso(at),
+        "dry_run": runner.pipe.dry_run,
+    }
 
 
 def _last_error(runner: PipeRunner, item: Item) -> Body | None:

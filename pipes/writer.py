@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Final, Protocol
@@ -22,13 +22,15 @@ from pipes.core.choices import CodecName
 from pipes.core.echo import WriteResult
 from pipes.core.latency import Latency
 from pipes.core.pending import Pending
+from pipes.core.refresh import Refresh
 from pipes.core.retries import Retry, advise
 from pipes.core.sizes import ValueLimits, excess
 from pipes.core.splice import strip_source_timestamps
 from pipes.core.status_codes import name_of
 from pipes.core.values import is_bad, unix_to_ticks
 from pipes.core.window import Window
-from pipes.opcua.lane import Lane, WriteOutcome
+from pipes.opcua.dry_run import DryRunLane
+from pipes.opcua.lane import WriteLane, WriteOutcome
 from pipes.opcua.session import Session
 
 LARGEST_BATCH: Final = 5_000
@@ -64,6 +66,53 @@ class Owner(Protocol):
         """These handles were in error and are written."""
 
 
+class Due(Protocol):
+    """What is to be written: `Pending`, or `delivery.Delivery` where some items have queues.
+
+    A batch that was taken is busy until one of the methods that take a batch is told of it.
+    """
+
+    limit: int
+
+    @property
+    def conflated(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def put(self, values: Mapping[int, bytes]) -> None: ...
+
+    def take(self, limit: int) -> dict[int, bytes]: ...
+
+    def done(self, batch: Collection[int]) -> None:
+        """The server took these, or they are not to be written."""
+
+    def retry(self, batch: Mapping[int, bytes]) -> None:
+        """These were not sent, or the server did not look at them."""
+
+    def unknown(self, batch: Mapping[int, bytes]) -> None:
+        """Nobody knows whether the server took these."""
+
+    def abandoned(self, batch: Mapping[int, bytes]) -> None:
+        """As `unknown`, of a session that is over while the next one may be there."""
+
+    def declined(self, handle: int) -> None:
+        """The server refused this one; `withdraw` or `postpone` may follow."""
+
+    def withdraw(self, handle: int, *, for_good: bool) -> bool:
+        """Hold back what waits of an item in error; ``for_good``: the refused value never goes.
+
+        Returns whether something is left to write when the item may be tried again.
+        """
+
+    def postpone(self, handle: int) -> None:
+        """Hold back what waits of an item until its node is known again."""
+
+    def clear(self) -> None:
+        """The session is over."""
+
+    def forget(self, handles: Iterable[int]) -> None: ...
+
+
 class Writer:
     def __init__(
         self,
@@ -72,8 +121,14 @@ class Writer:
         prefixes: dict[int, bytes],
         may_write: Callable[[], bool],
         now: Callable[[], float],
+        *,
+        dry_run: bool = False,
     ) -> None:
-        self.pending = Pending(limit=1)
+        self.latest = Pending(limit=1)
+        self.pending: Due = self.latest
+        self.refresh = Refresh()
+        self.dry_run = dry_run
+        self.would_write = 0
         self.window = Window()
         self._held: dict[int, bytes] = {}
         self._written_at: dict[int, int] = {}
@@ -97,7 +152,7 @@ class Writer:
         self._may_write = may_write
         self._now = now
         self._connection: ServerConnection | None = None
-        self._lane: Lane | None = None
+        self._lane: WriteLane | None = None
         self._limit = LARGEST_BATCH
         self._value_limits = ValueLimits()
         self._losses: dict[int, tuple[int, int]] = {}  # handle -> how often, size
@@ -149,7 +204,7 @@ class Writer:
 
     def connected(self, connection: ServerConnection, session: Session) -> None:
         self._connection = connection
-        self._lane = session.lane(self._codec)
+        self._lane = DryRunLane() if self.dry_run else session.lane(self._codec)
         self._limit = min(LARGEST_BATCH, session.limits.write or LARGEST_BATCH)
         self._value_limits = session.value_limits
         self._paused_until = self.pause = 0.0
@@ -173,6 +228,7 @@ class Writer:
     def forget(self, handles: Iterable[int]) -> None:
         gone = set(handles)
         self.pending.forget(gone)
+        self.refresh.forget(gone)
         held, written_at, counts = self.held, self.written_at, self.counts
         for handle in gone:
             held.pop(handle, None)
@@ -201,7 +257,7 @@ class Writer:
         finally:
             self._is_flushing = False
 
-    def _flush(self, lane: Lane, now: float) -> None:
+    def _flush(self, lane: WriteLane, now: float) -> None:
         while self.window.may_send and (batch := self.pending.take(self._limit)):
             if self.watched and not (batch := self._without_echoes(batch)):
                 continue
@@ -270,7 +326,7 @@ class Writer:
         if len(value) >= SUSPICIOUS_SIZE:
             self._losses[handle] = (self._losses.get(handle, (0, 0))[0] + 1, len(value))
 
-    def _send(self, lane: Lane, batch: dict[int, bytes], now: float) -> bool:
+    def _send(self, lane: WriteLane, batch: dict[int, bytes], now: float) -> bool:
         wire = batch if self.keep_timestamps and not self.bare else self._without_timestamps(batch)
         done = partial(self._answered, lane, wire, now)
         try:
@@ -284,8 +340,16 @@ class Writer:
         return sent
 
     def _take_back(self, batch: dict[int, bytes]) -> None:
-        """What was not sent, or not answered, stays due unless newer values came."""
+        """What was not sent, or refused unread, stays due unless newer values came."""
         self.pending.retry(batch)
+        self._settle_unknown(batch)
+
+    def _leave_open(self, batch: dict[int, bytes]) -> None:
+        """What was not answered, or in a way that leaves it open, is no event's second try."""
+        self.pending.unknown(batch)
+        self._settle_unknown(batch)
+
+    def _settle_unknown(self, batch: dict[int, bytes]) -> None:
         for handle in batch.keys() & self.watched:
             self._owner.settled(handle, WriteResult.UNKNOWN)
 
@@ -298,7 +362,7 @@ class Writer:
     # -- answers --------------------------------------------------------------------------------
 
     def _answered(
-        self, lane: Lane, batch: dict[int, bytes], sent_at: float, outcome: WriteOutcome
+        self, lane: WriteLane, batch: dict[int, bytes], sent_at: float, outcome: WriteOutcome
     ) -> None:
         self._answered_one.set()
         if lane is not self._lane:
@@ -320,7 +384,7 @@ class Writer:
         """An answer of a session that is over says nothing about the present one."""
         self._note_loss(batch)
         self.unknown += len(batch)
-        self.pending.done(batch)
+        self.pending.abandoned(batch)
         self.flush()
 
     def _written(self, batch: dict[int, bytes]) -> None:
@@ -331,15 +395,22 @@ class Writer:
                 del self._losses[handle]
         self.pending.done(batch)
         self._note(batch, wall_ns)
-        self.writes += len(batch)
-        self.sample = next(iter(batch.values()), b"")
-        self._measure(batch, wall_ns)
+        if self.refresh:
+            self.refresh.written(batch.keys(), self._now())
+        if self.dry_run:
+            self.would_write += len(batch)
+        else:
+            self.writes += len(batch)
+            self.sample = next(iter(batch.values()), b"")
+            self._measure(batch, wall_ns)
         if self.in_error and (well := batch.keys() & self.in_error):
             self.in_error -= well
             self._owner.recovered(well)
         if self.watched:
+            # Nothing comes back of what was not sent: no echo is to be waited for.
+            result = WriteResult.REFUSED if self.dry_run else WriteResult.WRITTEN
             for handle in batch.keys() & self.watched:
-                self._owner.settled(handle, WriteResult.WRITTEN)
+                self._owner.settled(handle, result)
 
     def _measure(self, batch: dict[int, bytes], wall_ns: int) -> None:
         """Latency of a few values of the batch: SourceTimestamp to acknowledged write."""
@@ -365,11 +436,11 @@ class Writer:
             self._limit = max(1, len(batch) // 2)
             self._take_back(batch)
         elif retry is Retry.RECONNECT:
-            self._take_back(batch)
+            self._leave_open(batch)
             if self._connection is not None:
                 self._connection.give_up_session(f"a write was answered {name_of(status)}")
         elif retry is Retry.RETRY_LATER and len(batch) > 1:
-            self._take_back(batch)
+            self._leave_open(batch)
             self.pause = min(LONGEST_PAUSE, max(SERVICE_PAUSE, 2 * self.pause))
             self._paused_until = self._now() + self.pause
         else:
@@ -377,7 +448,7 @@ class Writer:
                 self._refused(handle, value, status)
 
     def _refused(self, handle: int, value: bytes, status: int) -> None:
-        self.pending.done({handle: value})
+        self.pending.declined(handle)
         if handle in self.watched:
             self._owner.settled(handle, WriteResult.REFUSED)
         self._owner.write_refused(handle, value, status)
@@ -386,7 +457,7 @@ class Writer:
         self._note_loss(batch)
         self.unknown += len(batch)
         self.window.failed()
-        self._take_back(batch)
+        self._leave_open(batch)
         for handle in batch:
             self.held.pop(handle, None)
         if self._connection is not None:

@@ -224,10 +224,22 @@ def check_whole(kind: Kind, body: Body) -> list[FieldError]:
     errors = [FieldError(name, "is required") for name in REQUIRED[kind] if name not in body]
     if kind is Kind.SERVER:
         errors += _check_security(body)
-    elif (
-        kind is Kind.ITEM and "transform" in body and body.get("direction", "forward") != "forward"
-    ):
-        errors += _check_inverse(body)
+    elif kind is Kind.ITEM:
+        errors += _check_delivery(body)
+        if "transform" in body and body.get("direction", "forward") != "forward":
+            errors += _check_inverse(body)
+    return errors
+
+
+def _check_delivery(body: Body) -> list[FieldError]:
+    """What cannot go together with samples in order, and with events that are never repeated."""
+    kind, errors = body.get("kind", "state"), []
+    if kind != "state" and body.get("direction") == "both":
+        message = f"must be forward or reverse, because kind is {kind}"
+        errors.append(FieldError("direction", message, "both", ("forward", "reverse")))
+    if kind == "event" and body.get("refresh_seconds"):
+        message = "must be 0, because kind is event, and an event is never repeated"
+        errors.append(FieldError("refresh_seconds", message, body["refresh_seconds"]))
     return errors
 
 

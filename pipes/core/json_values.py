@@ -7,6 +7,7 @@ its text, in the URI form if the server's namespaces are given.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from base64 import b64decode, b64encode
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from pipes.core.binary import DecodeError, decode_data_value
 from pipes.core.conversion import float_text
 from pipes.core.node_ids import NodeIdError, format_node_id, resolve
 from pipes.core.status_codes import code_of, name_of
@@ -44,6 +46,9 @@ class JsonValueError(ValueError):
     """The JSON is no value of the type; the text says what is expected."""
 
 
+LONGEST_SHOWN: Final = 200
+
+
 # --- to JSON ----------------------------------------------------------------------------------
 
 
@@ -55,6 +60,16 @@ def data_value_to_json(value: DataValue, namespaces: Namespaces = None) -> dict[
         "source_timestamp": _instant_or_none(value.source_timestamp),
         "server_timestamp": _instant_or_none(value.server_timestamp),
     }
+
+
+def value_text(encoded: bytes) -> str:
+    """The value of an encoded DataValue for a sentence; a long one is cut."""
+    try:
+        shown = data_value_to_json(decode_data_value(encoded))
+    except DecodeError:
+        return "that cannot be decoded"
+    text = json.dumps(shown["value"], ensure_ascii=False)
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + " …"
 
 
 def _instant_or_none(ticks: int | None) -> str | None:

@@ -109,16 +109,43 @@ class Pending:
             else:
                 self.refused += 1
 
+    def unknown(self, batch: Mapping[int, bytes]) -> None:
+        """Nobody knows what became of these writes: the newest value is written again."""
+        self.retry(batch)
+
+    def abandoned(self, batch: Mapping[int, bytes]) -> None:
+        """These writes ended with their session; what is due is decided anew."""
+        self.done(batch)
+
+    def declined(self, handle: int) -> None:
+        """The server refused this write."""
+        self.done((handle,))
+
+    def reserve(self, handles: Iterable[int]) -> None:
+        """Writes of these handles that did not come from here are in flight: they are busy."""
+        self._busy.update(handles)
+
+    def is_busy(self, handle: int) -> bool:
+        return handle in self._busy
+
     def clear(self) -> None:
         """Drop all values, as `forget` does: what is due is decided anew."""
         self._ready.clear()
         self._waiting.clear()
         self._forgotten.update(self._busy)
 
-    def withdraw(self, handle: int) -> bool:
-        """Take back the value that waits under ``handle``; False if there is none."""
+    def withdraw(self, handle: int, *, for_good: bool = False) -> bool:
+        """Take back the value that waits under ``handle``; False if there is none.
+
+        ``for_good`` is nothing to this queue: only newer values count.
+        """
+        del for_good
         place = self._ready if handle in self._ready else self._waiting
         return place.pop(handle, None) is not None
+
+    def postpone(self, handle: int) -> None:
+        """The node of ``handle`` is not what it was: its newest value is decided anew later."""
+        self.withdraw(handle)
 
     def forget(self, handles: Iterable[int]) -> None:
         """Drop the values of items that are no longer wanted.

@@ -23,6 +23,14 @@ class Reason(Enum):
     ITEM_ERROR = "item {item} of {pipe}: {why}"
     ITEMS_FAILING = "{count} items of {pipe} fail, first item {item}: {why}"
     ITEMS_RECOVERED = "all items of {pipe} are good again"
+    SAMPLES_LOST = (
+        "{pipe} loses samples, so far {count} of {items} items, first {value} of item {item}: {why}"
+    )
+    SAMPLES_LOST_OVER = "{pipe} loses no more samples; it lost {count} of {items} items: {why}"
+    EVENT_UNKNOWN = (
+        "item {item} of {pipe}: nobody knows whether {server} took the event {value}; "
+        "it is not repeated"
+    )
     REVISION_REFUSED = "revision {revision} cannot be run: {why}"
 
     def sentence(self, **blanks: object) -> str:

@@ -8,6 +8,9 @@ Most servers send long runs of one layout: the same mask and the same fixed-size
 found by comparing strided slices and taken apart by one ``Struct``, without byte-code per value.
 Everything else is walked one by one.
 
+A message may have several samples of one item, where its server keeps a queue. ``values`` has the
+newest of each; only then is the message walked a second time for the ``earlier`` ones.
+
 Rule: a message counts as a whole. Values gather in a scratch dict, every end is checked against
 the length fields around it and the end of the message, and damage raises ``ScanError`` with
 nothing delivered.
@@ -15,7 +18,7 @@ nothing delivered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final
@@ -31,7 +34,14 @@ from pipes.core.skip import (
     reading,
 )
 
-__all__ = ["PublishResult", "ScanError", "scan_publish_response", "writable"]
+__all__ = [
+    "PublishResult",
+    "SampleLog",
+    "ScanError",
+    "has_overflow",
+    "scan_publish_response",
+    "writable",
+]
 
 _PUBLISH_RESPONSE: Final = 829
 _DATA_CHANGE: Final = 811
@@ -44,6 +54,10 @@ _NOT_SPLICED: Final = frozenset({0, 17, 18, 20, *range(22, 32)})
 """Variant types that mean something else, or nothing, in another server (NodeIds, structures)."""
 
 _STRINGS: Final = (12, 15, 16)
+
+# InfoType DataValue and Overflow, and where both stand, in the info bits of a status.
+_OVERFLOW: Final = 0x0480
+_OVERFLOW_BITS: Final = 0x0C80
 
 _HEAD: Final = Struct("<IH").unpack_from
 _INT32: Final = Struct("<i").unpack_from
@@ -60,6 +74,8 @@ class PublishResult:
 
     ``values`` has the newest DataValue of each client handle, ready to be written; those in
     ``special`` cannot be written as they are: no value, or a value that must be decoded.
+    ``earlier`` has the samples that are older than these, in the order in which they were taken.
+    The server lost samples of the handles in ``overflows``: its queue of the item was full.
     """
 
     request_handle: int
@@ -71,8 +87,36 @@ class PublishResult:
     publish_time: int = 0
     values: dict[int, bytes] = field(default_factory=dict)
     special: set[int] = field(default_factory=set)
+    count: int = 0
+    earlier: list[tuple[int, bytes]] = field(default_factory=list)
+    overflows: set[int] = field(default_factory=set)
     status_change: int | None = None
     is_keep_alive: bool = False
+
+
+class SampleLog(dict[int, bytes]):
+    """In the place of ``PublishResult.values`` it keeps every sample, in order, in ``all``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[tuple[int, bytes]] = []
+
+    def __setitem__(self, handle: int, value: bytes) -> None:
+        self.all.append((handle, value))
+
+    def update(self, pairs: Iterable[tuple[int, bytes]]) -> None:  # type: ignore[override]
+        self.all.extend(pairs)
+
+    def earlier(self) -> list[tuple[int, bytes]]:
+        """All but the newest sample of each handle."""
+        newer: set[int] = set()
+        found = []
+        for sample in reversed(self.all):
+            if sample[0] in newer:
+                found.append(sample)
+            newer.add(sample[0])
+        found.reverse()
+        return found
 
 
 class _Layout:
@@ -162,10 +206,22 @@ def _scan_parameters(walker: Walker, at: int, result: PublishResult) -> int:
     walker.spend(notifications)
     result.is_keep_alive = not notifications
     at += 4
+    first = at
     for _ in range(notifications):
         at = _scan_notification(walker, at, result)
+    if result.count > len(result.values):
+        result.earlier = _scan_earlier(body, first, notifications)
     at = walker.fixed_array(at, 4)  # results of the acknowledgements
     return walker.diagnostic_infos(at)
+
+
+def _scan_earlier(body: bytes, at: int, notifications: int) -> list[tuple[int, bytes]]:
+    """What has a newer sample of the same handle in the same message."""
+    walker, samples = Walker(body), SampleLog()
+    result = PublishResult(0, 0, values=samples)
+    for _ in range(notifications):
+        at = _scan_notification(walker, at, result)
+    return samples.earlier()
 
 
 def _scan_notification(walker: Walker, at: int, result: PublishResult) -> int:
@@ -197,6 +253,7 @@ def _scan_items(walker: Walker, at: int, end: int, result: PublishResult) -> int
     body, values, special = walker.body, result.values, result.special
     left = walker.count(at, _SMALLEST_NOTIFICATION)
     walker.spend(left)
+    result.count += left
     at += 4
     while left:
         handle, key = _HEAD(body, at)
@@ -218,6 +275,8 @@ def _scan_items(walker: Walker, at: int, end: int, result: PublishResult) -> int
                 values[handle] = body[at + 4 : after]
             else:
                 values[handle] = writable(body, at + 4, at + layout.value_end)
+                if layout.has_status and _tells_overflow(body, at + layout.value_end):
+                    result.overflows.add(handle)
             if layout.is_special or special:
                 _mark(handle, result, is_special=layout.is_special)
             left -= 1
@@ -245,8 +304,19 @@ def _scan_varying(walker: Walker, at: int, result: PublishResult) -> int:
         raise ScanError(f"A DataValue has the unknown mask 0x{mask:02X}")
     value_end = walker.variant(at + 5)
     result.values[handle] = writable(body, at + 4, value_end)
+    if mask & HAS_STATUS and _tells_overflow(body, value_end):
+        result.overflows.add(handle)
     _mark(handle, result, is_special=key >> 8 & 0x3F in _NOT_SPLICED)
     return value_end + TAIL_SIZES[mask]
+
+
+def has_overflow(status: int) -> bool:
+    """Whether the server's queue was full and it lost samples before this one (Part 4, 7.39.1)."""
+    return status & _OVERFLOW_BITS == _OVERFLOW
+
+
+def _tells_overflow(body: bytes | bytearray, at: int) -> bool:
+    return has_overflow(body[at] | body[at + 1] << 8)
 
 
 def _mark(handle: int, result: PublishResult, *, is_special: bool) -> None:
@@ -307,7 +377,7 @@ def _take_run(block: bytes, size: int, layout: _Layout, result: PublishResult) -
         result.special.difference_update(_handles(block, layout))
 
 
-def _handles(block: bytes, layout: _Layout) -> list[int]:
+def _handles(block: bytes | bytearray, layout: _Layout) -> list[int]:
     return [handle for (handle,) in Struct(f"<I{layout.stride - 4}x").iter_unpack(block)]
 
 
@@ -316,6 +386,12 @@ def _take_run_with_status(
 ) -> None:
     """Clear the info bits of each status and drop those that are Good then."""
     stride, at = layout.stride, layout.value_end
+    if block[at::stride].strip(b"\0"):
+        result.overflows.update(
+            handle
+            for number, handle in enumerate(_handles(block, layout))
+            if _tells_overflow(block, number * stride + at)
+        )
     low, high = block[at + 2 :: stride], block[at + 3 :: stride]
     codes = (int.from_bytes(low) | int.from_bytes(high)).to_bytes(size)
     good = codes.count(0)

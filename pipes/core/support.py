@@ -1,7 +1,7 @@
 """What the contract allows and this version does not run yet: refused when it is saved.
 
-A setting that is stored and silently ignored is worse than a refusal: a pipe marked ``dry_run``
-that writes, for example. Whoever builds such a setting takes its line out of here.
+A setting that is stored and silently ignored is worse than a refusal: a ``condition`` that holds
+nothing back, for example. Whoever builds such a setting takes its line out of here.
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from pipes.core.wanted import Json
 #: Choices by kind and field: the values that this version runs.
 SUPPORTED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("server", "server_set.mode"): ("none",),
-    ("pipe", "overflow"): ("latest",),
     ("pipe", "quality"): ("propagate", "hold"),
     ("item", "quality"): ("propagate", "hold"),
-    ("item", "kind"): ("state",),
     ("item", "deadband.type"): ("none", "absolute"),
     ("item", "transform.kind"): ("none", "linear", "convert"),
 }
@@ -27,10 +25,8 @@ SUPPORTED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
 DEFAULT_ONLY: Final[frozenset[tuple[str, str]]] = frozenset(
     {
         ("pipe", "quality_table"),
-        ("pipe", "dry_run"),
         ("item", "condition"),
         ("item", "minimum_interval_ms"),
-        ("item", "refresh_seconds"),
         ("item", "substitute"),
         ("item", "verify"),
     }

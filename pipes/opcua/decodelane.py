@@ -21,7 +21,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from pipes.core.choices import Trigger
-from pipes.core.scan import PublishResult
+from pipes.core.scan import PublishResult, SampleLog, has_overflow
 from pipes.core.skip import ServiceFaultError
 from pipes.core.status_codes import name_of
 from pipes.core.values import VariantType
@@ -36,7 +36,7 @@ from pipes.opcua.lane import (
     WriteOutcome,
 )
 from pipes.opcua.parts import write_in_parts
-from pipes.opcua.publishing import SequenceNumbers
+from pipes.opcua.publishing import SequenceNumbers, deliver
 from pipes.opcua.wire import LONGEST_LIFETIME_SECONDS, NOTIFICATIONS_PER_PUBLISH
 
 log = logging.getLogger(__name__)
@@ -88,15 +88,27 @@ def publish_result(parameters: ua.PublishResult, handle: int = 0) -> PublishResu
         handle, 0, parameters.SubscriptionId, sequence_number=message.SequenceNumber
     )
     result.is_keep_alive = not message.NotificationData
+    samples = SampleLog()
     for notification in message.NotificationData or ():
         if isinstance(notification, ua.DataChangeNotification):
             for item in notification.MonitoredItems or ():
-                value, special = encode_value(item.Value)
-                result.values[item.ClientHandle] = value
-                (result.special.add if special else result.special.discard)(item.ClientHandle)
+                _take_sample(item.ClientHandle, item.Value, result, samples)
         elif isinstance(notification, ua.StatusChangeNotification):
             result.status_change = notification.Status.value
+    if len(samples.all) > len(result.values):
+        result.earlier = samples.earlier()
     return result
+
+
+def _take_sample(
+    handle: int, sample: ua.DataValue, result: PublishResult, samples: SampleLog
+) -> None:
+    value, special = encode_value(sample)
+    result.values[handle] = value
+    samples[handle] = value
+    (result.special.add if special else result.special.discard)(handle)
+    if sample.StatusCode is not None and has_overflow(int(sample.StatusCode.value)):
+        result.overflows.add(handle)
 
 
 def decode_publish_response(body: bytes) -> PublishResult:
@@ -153,7 +165,7 @@ class DecodeSubscription:
         if result.is_keep_alive:
             self._sink.keep_alive()
         elif result.values:
-            self._sink.values(result.values, frozenset(result.special))
+            deliver(result, self._sink)
         if result.status_change is not None:
             self._end(f"the server ended it: {name_of(result.status_change)}")
 

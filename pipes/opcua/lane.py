@@ -51,6 +51,12 @@ class Sink(Protocol):
     def values(self, values: dict[int, bytes], special: frozenset[int]) -> None:
         """New values by handle, newest last; those in ``special`` must be decoded to be used."""
 
+    def earlier(self, samples: Sequence[tuple[int, bytes]]) -> None:
+        """Samples that are older than the values that follow at once, each item's in order."""
+
+    def overflowed(self, handles: frozenset[int]) -> None:
+        """The server's queues of these handles were full: it lost samples before those to come."""
+
     def keep_alive(self) -> None:
         """The subscription lives and had nothing to say."""
 
@@ -96,11 +102,8 @@ class Subscription(Protocol):
         """Delete the subscription on the server; a lost session is not an error."""
 
 
-class Lane(Protocol):
-    """Subscriptions and writes of one session."""
-
-    async def subscribe(self, settings: SubscriptionSettings, sink: Sink) -> Subscription:
-        """Create a subscription whose notifications go to ``sink``."""
+class WriteLane(Protocol):
+    """Writes of one session."""
 
     def write(
         self,
@@ -119,3 +122,10 @@ class Lane(Protocol):
         Raises:
             ConnectionError: the session is lost; nothing was sent.
         """
+
+
+class Lane(WriteLane, Protocol):
+    """Subscriptions and writes of one session."""
+
+    async def subscribe(self, settings: SubscriptionSettings, sink: Sink) -> Subscription:
+        """Create a subscription whose notifications go to ``sink``."""

@@ -42,6 +42,15 @@ SESSION_GONE: Final = frozenset(
 )
 
 
+def deliver(result: PublishResult, sink: Sink) -> None:
+    """The values of one message: what was lost before them, the older samples, the newest."""
+    if result.overflows:
+        sink.overflowed(frozenset(result.overflows))
+    if result.earlier:
+        sink.earlier(result.earlier)
+    sink.values(result.values, frozenset(result.special))
+
+
 class SequenceNumbers:
     """Counts the messages of one subscription that did not come (Part 4, 7.21)."""
 
@@ -171,7 +180,7 @@ class PublishPump:
         if result.is_keep_alive:
             entry.sink.keep_alive()
         elif result.values:
-            entry.sink.values(result.values, frozenset(result.special))
+            deliver(result, entry.sink)
         if result.status_change is not None and self._entries.get(result.subscription_id) is entry:
             del self._entries[result.subscription_id]
             entry.sink.lost(f"the server ended it: {name_of(result.status_change)}")

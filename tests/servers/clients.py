@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -40,12 +40,20 @@ class RecordingSink:
         self.keep_alives = 0
         self.lost_reasons: list[str] = []
         self.gaps: list[int] = []
+        self.overflows: list[int] = []
 
     def values(self, values: dict[int, bytes], special: frozenset[int]) -> None:
         self.latest.update(values)
         self.special = (self.special - values.keys()) | special
         for handle, value in values.items():
             self.history.setdefault(handle, []).append(value)
+
+    def earlier(self, samples: Sequence[tuple[int, bytes]]) -> None:
+        for handle, value in samples:
+            self.history.setdefault(handle, []).append(value)
+
+    def overflowed(self, handles: frozenset[int]) -> None:
+        self.overflows += sorted(handles)
 
     def keep_alive(self) -> None:
         self.keep_alives += 1

@@ -125,17 +125,42 @@ def test_a_deadband_of_no_type_has_no_width() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "field", "word"),
+    [
+        pytest.param({"kind": "event", "refresh_seconds": 5}, "refresh_seconds", "never repeated",
+                     id="an event is not refreshed"),
+        pytest.param({"kind": "event", "direction": "both"}, "direction", "forward or reverse",
+                     id="an event has one direction"),
+        pytest.param({"kind": "queue", "direction": "both"}, "direction", "forward or reverse",
+                     id="samples in order have one direction"),
+    ],
+)  # fmt: skip
+def test_what_an_item_of_this_kind_cannot_have_is_refused(
+    body: dict[str, Any], field: str, word: str
+) -> None:
+    required = {"pipe": "P", "source_node": "i=1", "target_node": "i=2"}
+
+    (error,) = check_whole(Kind.ITEM, {**required, **body})
+
+    assert error.field == field
+    assert word in error.message
+
+
+@pytest.mark.parametrize("kind", ["state", "queue", "event"])
+def test_every_kind_of_item_may_be_saved(kind: str) -> None:
+    body = {"pipe": "P", "source_node": "i=1", "target_node": "i=2", "direction": "reverse"}
+
+    assert check_whole(Kind.ITEM, {**body, "kind": kind}) == []
+
+
+@pytest.mark.parametrize(
     ("kind", "raw", "field"),
     [
-        (Kind.PIPE, {"overflow": "queue"}, "overflow"),
         (Kind.PIPE, {"quality": "stop"}, "quality"),
-        (Kind.PIPE, {"dry_run": True}, "dry_run"),
         (Kind.PIPE, {"quality_table": {"Bad": "hold"}}, "quality_table"),
-        (Kind.ITEM, {"kind": "event"}, "kind"),
         (Kind.ITEM, {"quality": "substitute"}, "quality"),
         (Kind.ITEM, {"substitute": 5}, "substitute"),
         (Kind.ITEM, {"verify": True}, "verify"),
-        (Kind.ITEM, {"refresh_seconds": 10}, "refresh_seconds"),
         (Kind.ITEM, {"condition": {"node": "i=85", "equals": True}}, "condition"),
         (Kind.ITEM, {"deadband": {"type": "percent", "value": 5}}, "deadband.type"),
         (Kind.ITEM, {"transform": {"kind": "invert"}}, "transform.kind"),

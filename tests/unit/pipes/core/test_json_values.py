@@ -7,9 +7,12 @@ from uuid import UUID
 
 import pytest
 
+from pipes.core.binary import encode_data_value
 from pipes.core.json_values import (
+    LONGEST_SHOWN,
     JsonValueError,
     data_value_to_json,
+    value_text,
     variant_from_json,
     variant_to_json,
 )
@@ -184,3 +187,19 @@ def test_json_that_is_no_value_of_the_type_is_refused(
 def test_a_plain_text_is_a_localized_text_and_a_number_an_int64() -> None:
     assert variant_from_json("x", T.LOCALIZED_TEXT) == Variant(T.LOCALIZED_TEXT, LocalizedText("x"))
     assert variant_from_json(5, T.INT64) == Variant(T.INT64, 5)
+
+
+class TestValueText:
+    def test_a_sentence_shows_the_value(self) -> None:
+        text = encode_data_value(DataValue(Variant(VariantType.STRING, "Wörter ✓")))
+
+        assert value_text(text) == '"Wörter ✓"'
+        assert value_text(encode_data_value(DataValue(None, 0x80000000))) == "null"
+
+    def test_a_long_value_is_cut(self) -> None:
+        text = encode_data_value(DataValue(Variant(VariantType.STRING, "x" * 1000)))
+
+        assert len(value_text(text)) == LONGEST_SHOWN + 2
+
+    def test_one_that_is_damaged_says_so(self) -> None:
+        assert value_text(b"\x01\x0b") == "that cannot be decoded"

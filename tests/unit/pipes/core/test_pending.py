@@ -173,6 +173,48 @@ class TestForgetting:
         assert pending.take(ALL) == {1: NEW}
 
 
+class TestWhatBecomesOfAWrite:
+    def test_one_that_nobody_knows_of_is_tried_again(self) -> None:
+        pending = Pending(10)
+        pending.put({1: OLD})
+
+        pending.unknown(pending.take(ALL))
+
+        assert pending.take(ALL) == {1: OLD}
+
+    def test_one_of_a_session_that_is_over_is_not(self) -> None:
+        pending = Pending(10)
+        pending.put({1: OLD})
+
+        pending.abandoned(pending.take(ALL))
+
+        assert pending.take(ALL) == {}
+        assert pending.in_flight == 0
+
+    def test_a_refused_one_makes_way_for_the_newest_value(self) -> None:
+        pending = Pending(10)
+        pending.put({1: OLD, 2: OLD})
+        pending.take(ALL)
+        pending.put({1: NEW, 2: NEW})
+
+        pending.declined(1)
+        pending.declined(2)
+        pending.postpone(2)
+
+        assert pending.take(ALL) == {1: NEW}
+
+    def test_a_write_that_came_another_way_keeps_its_item_busy(self) -> None:
+        pending = Pending(10)
+        pending.reserve([1])
+        pending.put({1: NEW})
+
+        assert pending.is_busy(1)
+        assert pending.take(ALL) == {}
+        pending.done([1])
+        assert not pending.is_busy(1)
+        assert pending.take(ALL) == {1: NEW}
+
+
 HANDLES = st.integers(0, 8)
 LIMIT = 9
 

@@ -8,6 +8,8 @@ from pipes.core.reasons import Reason
 
 #: What callers give: each blank means the same thing in every sentence.
 BLANKS = {
+    "items": "3",
+    "value": "1.5",
     "server": "PLC1",
     "pipe": "North to south",
     "item": "ns=2;s=TIC101.SP",

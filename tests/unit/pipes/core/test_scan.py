@@ -284,3 +284,45 @@ class TestSpecial:
         assert scan((1, node(7)), (8, node(7)), *runs).special == {8}
         assert scan(*runs, (1, node(7))).special == {1}
         assert scan((1, text("x")), (1, missing())).special == {1}
+
+
+class TestSamples:
+    """A server that keeps a queue of an item sends several samples of it in one message."""
+
+    @pytest.mark.parametrize("make", [double, lambda n, *fields: text(f"{n}", *fields), node])
+    @pytest.mark.parametrize("fields", [(), (UNCERTAIN, TICKS)])
+    def test_every_sample_comes_in_order(self, make, fields: tuple) -> None:
+        samples = [(number % 3, make(number, *fields)) for number in range(40)]
+
+        result = scan(*samples)
+
+        everything = [*result.earlier, *result.values.items()]
+        for handle in range(3):
+            wanted = [scan((0, one)).values[0] for number, one in samples if number == handle]
+            assert [value for number, value in everything if number == handle] == wanted
+
+    def test_samples_of_several_notifications_count(self) -> None:
+        older, newer = data_change([(3, double(1.0)), (4, double(9.0))]), [(3, double(2.0))]
+
+        result = scan_publish_response(publish_response(older, data_change(newer)))
+
+        assert result.earlier == [(3, double(1.0).data)]
+        assert result.values == {3: double(2.0).data, 4: double(9.0).data}
+
+    def test_a_message_without_repetitions_has_no_earlier_samples(self) -> None:
+        assert scan(*((handle, double(1.0)) for handle in range(50))).earlier == []
+
+
+class TestOverflow:
+    @pytest.mark.parametrize("make", [double, lambda n, *fields: text(f"{n}", *fields)])
+    @pytest.mark.parametrize("length", [1, 30])
+    def test_the_handles_whose_queue_was_full_are_named(self, make, length: int) -> None:
+        fields = [(UNCERTAIN | OVERFLOW if n % 2 == 0 else 0x0400, TICKS) for n in range(length)]
+
+        result = scan(*((n, make(float(n), *more)) for n, more in enumerate(fields)))
+
+        assert result.overflows == set(range(0, length, 2))
+
+    @pytest.mark.parametrize("status", [0x0080, 0x0480 | 0x0800, 0x0500, UNCERTAIN])
+    def test_other_info_bits_are_no_overflow(self, status: int) -> None:
+        assert not scan((1, double(1.0, status, TICKS)), (2, double(1.0, status))).overflows
