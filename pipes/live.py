@@ -203,9 +203,6 @@ def _pipe_status(state: PipeState, reason: str, items: int) -> Status:
         "latency_ms": {"p50": None, "p99": None},
         "conflated": 0,
         "queued": 0,
-        "lost": 0,
-        "lost_at_source": 0,
-        "would_write": 0,
     }
 
 
@@ -217,8 +214,6 @@ def _item_status(state: ItemState, reason: str) -> Status:
         "written": None,
         "last_error": None,
         "writes": 0,
-        "would_write": 0,
-        "queued": 0,
         "errors": 0,
         "age_ms": None,
     }

@@ -159,6 +159,45 @@ async def test_changes_arrive_in_order_and_the_newest_is_last(
         assert sink.lost_reasons == []
 
 
+async def test_every_sample_of_a_queue_arrives_in_order(
+    server: ServerProcess, codec: CodecName, tmp_path: Path
+) -> None:
+    async with session_on(server_of(server), tmp_path) as session:
+        server.set("T000001", 0.0)
+        sink = RecordingSink()
+        subscription = await subscribe(session, codec, sink)
+        await subscription.add(specs(session, ["T000001"], queue_size=100))
+        await until(lambda: sink.latest, "the first value is here")
+
+        for value in range(100, 150):
+            server.set("T000001", float(value))
+        await until(lambda: sink.plain(0) == 149.0, "the newest value is here")
+
+        arrived = [decode_data_value(value) for value in sink.history[0][1:]]
+        numbers = [value.variant.value for value in arrived if value.variant is not None]
+        assert numbers == [float(value) for value in range(100, 150)]
+        assert sink.overflows == []
+
+
+async def test_a_queue_that_was_too_short_says_so(
+    server: ServerProcess, codec: CodecName, tmp_path: Path
+) -> None:
+    if server.kind != "foreign":
+        pytest.skip("asyncua's server does not tell of an overflow")
+    async with session_on(server_of(server), tmp_path) as session:
+        server.set("T000001", 0.0)
+        sink = RecordingSink()
+        subscription = await subscribe(session, codec, sink)
+        await subscription.add(specs(session, ["T000001"], queue_size=2))
+        await until(lambda: sink.latest, "the first value is here")
+
+        server.command("set_burst", node="T000001", values=[float(n) for n in range(1, 21)])
+        await until(lambda: sink.plain(0) == 20.0, "the newest value is here")
+
+        assert sink.overflows == [0]
+        assert len(sink.history[0]) <= 1 + 2
+
+
 async def test_status_of_a_value_arrives_without_its_info_bits(
     server: ServerProcess, codec: CodecName, tmp_path: Path
 ) -> None:
