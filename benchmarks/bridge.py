@@ -15,7 +15,7 @@ from typing import Final
 
 from benchmarks.bridges import OURS, Bridge, all_bridges, skipped_peers
 from benchmarks.report import Demand, Options, Report, bench
-from benchmarks.rig import BenchFailed, Child, LoadServer, source_and_sink, wait_for
+from benchmarks.rig import BenchFailed, Child, LoadServer, wait_for, wire_pair
 from benchmarks.station import document, running_station
 
 Figures = dict[str, float]
@@ -36,7 +36,7 @@ WANTED_RATIOS: Final[Mapping[str, float]] = {"asyncua_batch": 20.0, "node_opcua"
 def bridge_10k(options: Options) -> Report:
     """10,000 items, 10,000 changes a second, publishing every 100 ms."""
     with (
-        source_and_sink(ITEMS) as (source, sink),
+        wire_pair(ITEMS) as (source, sink),
         running_station(document(source.url, sink.url, ITEMS)) as station,
     ):
         bridges = all_bridges(station, source, sink, ITEMS)

@@ -147,14 +147,25 @@ def thread_seconds(process: psutil.Process) -> float:
 
 
 class LoadServer(Child):
-    """A server of `benchmarks.load`."""
+    """A server of `benchmarks.load`, or some of `benchmarks.wire`; ``url`` is the first one's."""
 
-    def __init__(self, name: str, items: int) -> None:
-        self.port = free_port()
-        self.url = f"opc.tcp://127.0.0.1:{self.port}/load/"
+    def __init__(self, name: str, ports: Sequence[int], command: Sequence[str]) -> None:
+        self.urls = tuple(f"opc.tcp://127.0.0.1:{port}/load/" for port in ports)
+        self.url = self.urls[0]
         self._unread = b""
-        arguments = ["--items", str(items), "--port", str(self.port)]
-        super().__init__(name, [sys.executable, "-m", "benchmarks.load", *arguments])
+        super().__init__(name, [sys.executable, "-m", *command])
+
+    @classmethod
+    def asyncua(cls, name: str, items: int) -> Self:
+        port = free_port()
+        arguments = ["--items", str(items), "--port", str(port)]
+        return cls(name, [port], ["benchmarks.load", *arguments])
+
+    @classmethod
+    def wire(cls, name: str, items: int, *, kind: str = "doubles", servers: int = 1) -> Self:
+        ports = [free_port() for _ in range(servers)]
+        arguments = ["--items", str(items), "--kind", kind, "--ports", ",".join(map(str, ports))]
+        return cls(name, ports, ["benchmarks.wire", *arguments])
 
     def _stdout(self) -> Any:
         return subprocess.PIPE
@@ -163,7 +174,7 @@ class LoadServer(Child):
         self._line()
 
     def ask(self, cmd: str, **params: Any) -> Any:
-        """The answer to one command of `benchmarks.load`.
+        """The answer to one command of `benchmarks.load` or `benchmarks.wire`.
 
         Raises:
             BenchFailed: the server has ended or did not answer.
@@ -195,9 +206,30 @@ class LoadServer(Child):
 
 
 @contextlib.contextmanager
-def source_and_sink(items: int) -> Iterator[tuple[LoadServer, LoadServer]]:
-    """Two load servers, ready."""
-    with LoadServer("source", items) as source, LoadServer("sink", items) as sink:
-        source.wait_ready()
-        sink.wait_ready()
+def ready(*servers: LoadServer) -> Iterator[None]:
+    """Servers that were just started, ready; they end with the block."""
+    with contextlib.ExitStack() as stack:
+        for server in servers:
+            stack.enter_context(server)
+        for server in servers:
+            server.wait_ready()
+        yield
+
+
+@contextlib.contextmanager
+def asyncua_pair(items: int) -> Iterator[tuple[LoadServer, LoadServer]]:
+    """Source and sink as asyncua servers."""
+    source, sink = LoadServer.asyncua("source", items), LoadServer.asyncua("sink", items)
+    with ready(source, sink):
+        yield source, sink
+
+
+@contextlib.contextmanager
+def wire_pair(
+    items: int, *, kind: str = "doubles", servers: int = 1
+) -> Iterator[tuple[LoadServer, LoadServer]]:
+    """Source and sink of `benchmarks.wire`; with several ``servers`` each."""
+    made = [LoadServer.wire(name, items, kind=kind, servers=servers) for name in ("source", "sink")]
+    source, sink = made
+    with ready(*made):
         yield source, sink

@@ -14,7 +14,7 @@ from typing import Final
 from benchmarks.bridge import DIFFERENCES, START_SECONDS, Figures, differences, summary
 from benchmarks.bridges import OURS
 from benchmarks.report import Demand, Options, Report, bench
-from benchmarks.rig import Child, LoadServer, source_and_sink, wait_for
+from benchmarks.rig import Child, LoadServer, asyncua_pair, wait_for
 from benchmarks.station import BenchStation, document, running_station
 
 ITEMS: Final = 30_000
@@ -27,7 +27,7 @@ RSS: Final = "RSS MB"
 @bench("scale-30k")
 def scale_30k(options: Options) -> Report:
     with (
-        source_and_sink(ITEMS) as (source, sink),
+        asyncua_pair(ITEMS) as (source, sink),
         running_station(document(source.url, sink.url, ITEMS)) as station,
     ):
         runs = [one_start(station, source, sink) for _ in range(options.rounds)]

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.bridge import COST, DIFFERENCES, one_run
 from benchmarks.bridges import OURS, Bridge, all_bridges, has_node_opcua
-from benchmarks.rig import LoadServer, source_and_sink
+from benchmarks.rig import LoadServer, asyncua_pair
 from benchmarks.station import document, running_station
 
 ITEMS = 50
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.scenario, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[LoadServer, LoadServer]]:
-    with source_and_sink(ITEMS) as pair:
+    with asyncua_pair(ITEMS) as pair:
         yield pair
 
 

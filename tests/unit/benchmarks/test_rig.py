@@ -55,7 +55,7 @@ def test_a_child_that_does_not_heed_sigterm_is_killed(monkeypatch: pytest.Monkey
 
 
 def test_a_load_server_changes_values_and_tells_its_state() -> None:
-    with LoadServer("source", 20) as source:
+    with LoadServer.asyncua("source", 20) as source:
         source.wait_ready()
         source.ask("reset", value=-7.0)
         assert {tuple(each[:2]) for each in source.ask("state")} == {(-7.0, 0)}
