@@ -191,6 +191,19 @@ class Plant {
     return command.values.length;
   }
 
+  /* Count ``node`` from ``first`` to ``last``, evenly over ``seconds``; answers at once. */
+  count(command) {
+    const { node, first, last, seconds } = command;
+    const began = Date.now();
+    let next = first;
+    const timer = setInterval(() => {
+      const due = first + ((last - first) * Math.min(1, (Date.now() - began) / 1000 / seconds));
+      while (next <= due) this.set({ ...command, value: next++ });
+      if (next > last) clearInterval(timer);
+    }, 20);
+    return null;
+  }
+
   read(command) {
     const answer = {};
     for (const name of command.nodes ?? this.nodes.keys()) {
@@ -239,7 +252,7 @@ class Plant {
   }
 }
 
-const COMMANDS = new Set(["set", "set_many", "set_burst", "read", "add_node", "delete_node", "delete_subscriptions", "counts"]);
+const COMMANDS = new Set(["set", "set_many", "set_burst", "count", "read", "add_node", "delete_node", "delete_subscriptions", "counts"]);
 
 async function main() {
   const chosen = options();

@@ -116,6 +116,12 @@ class Plant:
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
+    def wait_for_end(self, *, within: float = 10.0) -> None:
+        """Wait until the process has ended by itself."""
+        assert self._process is not None
+        self._process.wait(within)
+        self.kill()
+
     def kill(self) -> None:
         if self._process is None:
             return

@@ -3,7 +3,7 @@
 ``python -m tests.servers.plant --port 0 --items 100`` prints ``{"ready": true, "port": …}`` when it
 serves; each command line gets one answer line. Commands: ``set``, ``set_many``, ``read``,
 ``add_node``, ``delete_node``, ``delete_subscriptions``, ``refuse``, ``attempts``, ``mute``,
-``move``, ``traffic``, ``counts``, ``stop``.
+``die_of``, ``move``, ``traffic``, ``counts``, ``stop``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
 from asyncua.server.user_managers import UserManager
 
+from tests.servers.journal import Journal
 from tests.servers.misbehaviour import Misbehaviour
 from tests.servers.traffic import Traffic
 
@@ -112,6 +113,8 @@ class Plant:
             self._refuse_timestamps_and_status()
         if options.decoys:
             await self._make_decoys()
+        if options.journal:
+            self.journal = Journal(server, self.nodes, options.journal)
 
     async def _secure(self) -> None:
         policies = [ua.SecurityPolicyType[name] for name in self.options.policies.split(",")]
@@ -243,6 +246,7 @@ class Plant:
             "refuse": self.refuse,
             "attempts": self.attempts,
             "mute": self.mute,
+            "die_of": self.die_of,
             "move": self.move,
             "traffic": self.look,
             "counts": self.counts,
@@ -301,6 +305,10 @@ class Plant:
 
     async def mute(self, command: dict[str, Any]) -> Any:
         return self.misbehaviour.mute(command["nodes"])
+
+    async def die_of(self, command: dict[str, Any]) -> Any:
+        """Be killed by the next write of one of ``nodes``; it needs ``--journal``."""
+        self.journal.die_of(command["nodes"])
 
     async def move(self, command: dict[str, Any]) -> Any:
         """``nodes`` get a new value every ``seconds`` from now on."""
@@ -404,6 +412,7 @@ def main() -> None:
     parser.add_argument("--value-only", action="store_true")
     parser.add_argument("--decoys", action="store_true", help="the same names in other namespaces")
     parser.add_argument("--max-operations", type=int, default=0)
+    parser.add_argument("--journal", type=Path, help="a file for what clients write")
     parser.add_argument("--log", default="ERROR")
     options = parser.parse_args()
     options.port = options.port or _free_port()

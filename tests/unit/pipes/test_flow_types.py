@@ -9,7 +9,8 @@ import pytest
 
 from pipes import translation
 from pipes.core.binary import decode_data_value, encode_data_value, encode_scalar
-from pipes.core.choices import Trigger
+from pipes.core.choices import ItemKind, Trigger
+from pipes.core.losses import Cause
 from pipes.core.sizes import ValueLimits
 from pipes.core.status_codes import code_of
 from pipes.core.structures import FieldLayout, Layout, StructureKind
@@ -355,3 +356,47 @@ async def test_a_double_is_never_measured():
     assert played.flow.writer.bulky == set()
     assert len(writer.written) == 1
     assert struct.unpack_from("<d", writer.written[0][1], 2) == (1.0,)
+
+
+class TestSamples:
+    """What waits in a queue is said in the target's terms as well."""
+
+    async def test_parts_are_cut_out_of_every_sample(self):
+        wanted = item(1, index_range="2", kind=ItemKind.QUEUE)
+        played, reader, writer = await connected(T.INT32, wanted)
+        reader.ignores_index_range = True
+        wholes = [(1, 2, 3), (9, 9, 3), (1, 2, 4), (1, 2, 5)]
+        played.flow.earlier([(1, value(T.INT32, whole)) for whole in wholes[:-1]])
+        played.come(i1=value(T.INT32, wholes[-1]))
+        while writer.sent:
+            writer.answer()
+
+        assert [contents(batch)[1] for batch in writer.written] == [3, 4, 5]
+
+    async def test_samples_wait_in_order_until_their_type_is_known(self, teacher):
+        wanted = item(1, kind=ItemKind.QUEUE)
+        played, _, writer = await connected(T.EXTENSION_OBJECT, wanted)
+        for name in ("a", "b", "c"):
+            played.come(i1=value(T.EXTENSION_OBJECT, structure(3, name)))
+        await played.tick(0.2)
+        assert writer.written == []
+        assert played.flow.queued(1) == 3
+        teacher.may_answer.set()
+        await settle()
+        while writer.sent:
+            writer.answer()
+
+        assert [contents(batch)[1] for batch in writer.written] == [
+            structure(4, name) for name in ("a", "b", "c")
+        ]
+
+    async def test_a_sample_too_large_for_the_server_is_lost_and_the_next_one_goes(self):
+        wanted = item(1, kind=ItemKind.QUEUE)
+        played, _, writer = await connected(T.BYTE_STRING, wanted)
+        played.flow.writer._value_limits = ValueLimits(byte_string=100)
+        played.come(i1=value(T.BYTE_STRING, bytes(101)))
+        played.come(i1=value(T.BYTE_STRING, b"small"))
+        await played.tick(1.1)
+
+        assert [contents(batch)[1] for batch in writer.written] == [b"small"]
+        assert played.flow.losses.counts[Cause.REFUSED] == 1
