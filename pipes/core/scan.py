@@ -274,8 +274,9 @@ def _scan_items(walker: Walker, at: int, end: int, result: PublishResult) -> int
             if layout.is_plain:
                 values[handle] = body[at + 4 : after]
             else:
-                values[handle] = writable(body, at + 4, at + layout.value_end)
-                if layout.has_status and _tells_overflow(body, at + layout.value_end):
+                status = at + layout.value_end
+                values[handle] = writable(body, at + 4, status)
+                if layout.has_status and body[status] and _tells_overflow(body, status):
                     result.overflows.add(handle)
             if layout.is_special or special:
                 _mark(handle, result, is_special=layout.is_special)
@@ -304,7 +305,7 @@ def _scan_varying(walker: Walker, at: int, result: PublishResult) -> int:
         raise ScanError(f"A DataValue has the unknown mask 0x{mask:02X}")
     value_end = walker.variant(at + 5)
     result.values[handle] = writable(body, at + 4, value_end)
-    if mask & HAS_STATUS and _tells_overflow(body, value_end):
+    if mask & HAS_STATUS and body[value_end] and _tells_overflow(body, value_end):
         result.overflows.add(handle)
     _mark(handle, result, is_special=key >> 8 & 0x3F in _NOT_SPLICED)
     return value_end + TAIL_SIZES[mask]
