@@ -40,9 +40,9 @@ from pipes.core.transfer import (
     Write,
     absolute_deadband,
     decide_transfer,
+    has_value,
     passes_untouched,
     rule_for,
-    watches_status,
 )
 from pipes.core.transform import InvalidTransformError
 from pipes.core.wanted import Item, Pipe
@@ -69,6 +69,9 @@ NODE_UNKNOWN: Final = code_of("BadNodeIdUnknown")
 TYPE_ASKED_FOR: Final = "the server is being asked for the definition of the structure"
 
 _TYPE_OF: Final = itemgetter(1)
+_MASK_OF: Final = itemgetter(0)
+#: The masks of DataValues without a status: what is left of many masks without these has one.
+_WITHOUT_STATUS: Final = bytes(mask for mask in range(256) if not mask & HAS_STATUS)
 
 
 @lru_cache(maxsize=256)
@@ -117,7 +120,7 @@ class Flow:
         self._unsubscribed: set[int] = set()  # what comes of these is of their former selves
         self._first: set[int] = set()
         self._holds: dict[int, float] = {}  # handle -> when to decide again
-        self._watches_status = False
+        self._minded: set[int] = set()  # whose values need a look if they have a status
         self._is_draining = False
         self._failure: Exception | None = None
         self.faults = Faults(self._now)
@@ -192,6 +195,7 @@ class Flow:
         self.staleness.disconnected()
 
     def _writer_gone(self) -> None:
+        self._remember_good(list(self._unseen))
         self._unseen.clear()  # nothing is due until its target is known again
         self._initial.target_lost()
         self.writer.disconnected()
@@ -245,7 +249,8 @@ class Flow:
             self._make_delivery().add(item.id, kind)
         if item.refresh_seconds:
             self.writer.refresh.add(item.id, item.refresh_seconds, self._now())
-        self._watches_status |= watches_status(item, self.pipe)
+        if not self._rules[item.id].quality.is_plain:
+            self._minded.add(item.id)
         return True
 
     def _make_delivery(self) -> Delivery:
@@ -283,6 +288,7 @@ class Flow:
         self.faults.forget(handles)
         self._unsubscribed.difference_update(handles)
         self._first.difference_update(handles)
+        self._minded.difference_update(handles)
         self.echoes.forget(handles)
         self.translator.forget(handles)
         self._initial.forget(handles)
@@ -333,8 +339,8 @@ class Flow:
         self.received += len(values)
         if special:
             look |= special & values.keys()
-        if self._watches_status or self.writing.writes_status is False:
-            look.update(handle for handle, value in values.items() if value[0] & HAS_STATUS)
+        if self._minded or self.writing.writes_status is False:
+            look |= self._with_status(values)
         if look:
             self._remember_good(look)
         self.last.update(values)
@@ -360,6 +366,13 @@ class Flow:
             return types == bytes(map(self._unseen.__getitem__, values))
         except (IndexError, KeyError):  # an empty DataValue; a handle to look at, or not ours
             return False
+
+    def _with_status(self, values: dict[int, bytes]) -> set[int]:
+        """The handles whose value has a status that means something to us."""
+        if not bytes(map(_MASK_OF, values.values())).translate(None, _WITHOUT_STATUS):
+            return set()
+        found = {handle for handle, value in values.items() if value[0] & HAS_STATUS}
+        return found if self.writing.writes_status is False else found & self._minded
 
     def _other_types(self, values: dict[int, bytes]) -> set[int]:
         """The handles whose value is not of the type that may pass without a look."""
@@ -418,6 +431,7 @@ class Flow:
     def subscribing(self, handles: Collection[int]) -> None:
         self._unsubscribed.difference_update(handles)
         self._first.update(handles)
+        self._remember_good(handles)
         for handle in handles:
             self._unseen.pop(handle, None)
 
@@ -462,8 +476,7 @@ class Flow:
         """What was decided last has not arrived, or may not have: it is decided about again."""
         history = self._histories.get(handle)
         if history is not None:
-            history.passed = None
-            history.is_reported = False
+            history.not_written()
 
     def _again(self, handle: int, value: bytes, *, is_retry: bool) -> bytes | None:
         """Decide about a value that came before; the target's side waits to be changed."""
@@ -609,10 +622,14 @@ class Flow:
     def targets_ready(self, handles: Collection[int]) -> None:
         self.writer.keep_timestamps = writes_source_timestamp(self.pipe.timestamps, self._ability())
         for handle in handles:
-            self._histories[handle].passed = None
+            history = self._histories[handle]
+            history.not_written()
             present = self.targets.infos[handle].value
             if present is not None:
                 self.writer.held[handle] = present
+                is_whole = self._rules[handle].writes is None
+                if history.last_good is None and is_whole and has_value(present):
+                    history.last_good = present
         self.faults.clear(handles)
         self._offer_newest(handles, is_first=True)
 
@@ -637,7 +654,7 @@ class Flow:
         why = f"at {self.writing.name}: {name_of(status)}: {advice.sentence}"
         if advice.retry is Retry.SPLIT_BATCH:  # and it was alone in its request
             why += f" (a value of {len(value)} bytes)"
-        self._histories[handle].passed = None  # the target has not got it
+        self._histories[handle].not_written()
         if advice.retry is Retry.RETRY_NOW_WITHOUT and self._learn_refusal(handle, value):
             self._offer_newest((handle,))
         elif advice.retry is Retry.CONVERT_AGAIN and not self._rules[handle].watches_type:
@@ -653,7 +670,7 @@ class Flow:
 
     def too_large(self, handle: int, why: str) -> None:
         """The value was not sent: the server would fail over the whole request."""
-        self._histories[handle].passed = None  # the target has not got it
+        self._histories[handle].not_written()
         if handle in self._queued():
             self.losses.record(Cause.REFUSED, handle, None, self._now())
         self._fault(handle, 0, f"at {self.writing.name}: {why}; not written", retries=False)

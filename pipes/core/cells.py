@@ -178,7 +178,8 @@ def _read_any(text: str, *, decimal_comma: bool) -> Json:
 
 def _any_text(value: Json) -> str:
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False) if _JSON_LIKE.match(value) else value
+        is_plain = value and not _JSON_LIKE.match(value)  # an empty cell would be the default
+        return value if is_plain else json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool):
         return "true" if value else "false"
     return _number_text(value) if isinstance(value, int | float) else str(value)

@@ -18,6 +18,7 @@ from pipes.core import checks, choices, endpoints, nested
 from pipes.core.checks import Check
 from pipes.core.nested import Child
 from pipes.core.problems import FieldError, WrongError
+from pipes.core.quality_table import check_quality_table
 from pipes.core.support import check_supported
 from pipes.core.transform import InvalidTransformError, compile_transform
 from pipes.core.wanted import Json
@@ -131,7 +132,7 @@ PIPE: Final = _table(
     Field("queue_age_seconds", "number", _SECONDS, 60),
     _choice("quality", choices.Quality, "propagate"),
     Field("hold_seconds", "number", _SECONDS, nullable=True),
-    Field("quality_table", "table", nested.quality_table, {}),
+    Field("quality_table", "table", check_quality_table, {}),
     _choice("timestamps", choices.Timestamps, "auto"),
     _choice("initial_write", choices.InitialWrite, "if_different"),
     _flag("dry_run", default=False),
@@ -226,8 +227,7 @@ def check_whole(kind: Kind, body: Body) -> list[FieldError]:
         errors += _check_security(body)
     elif kind is Kind.ITEM:
         errors += _check_delivery(body)
-        if "transform" in body and body.get("direction", "forward") != "forward":
-            errors += _check_inverse(body)
+        errors += _check_item(body)
     return errors
 
 
@@ -240,6 +240,15 @@ def _check_delivery(body: Body) -> list[FieldError]:
     if kind == "event" and body.get("refresh_seconds"):
         message = "must be 0, because kind is event, and an event is never repeated"
         errors.append(FieldError("refresh_seconds", message, body["refresh_seconds"]))
+    return errors
+
+
+def _check_item(body: Body) -> list[FieldError]:
+    errors = []
+    if "transform" in body and body.get("direction", "forward") != "forward":
+        errors += _check_inverse(body)
+    if body.get("quality") == "substitute" and "substitute" not in body:
+        errors.append(FieldError("substitute", "is required, because quality is substitute"))
     return errors
 
 

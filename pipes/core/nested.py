@@ -203,13 +203,6 @@ def server_set(value: Json) -> Json:
     return checked
 
 
-def quality_table(value: Json) -> Json:
-    """Status name to what is done with it; later versions say what that may be."""
-    if not isinstance(value, dict) or len(value) > LONGEST_TABLE:
-        raise wrong("must be an object of status names", None)
-    return {str(checks.text(64)(key)): scalar(entry) for key, entry in value.items()}
-
-
 def check_child(kind: str, field: str, child: str, value: Json) -> None:
     """`check_supported` of a child, whose errors name the child."""
     try:

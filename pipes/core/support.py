@@ -15,8 +15,6 @@ from pipes.core.wanted import Json
 #: Choices by kind and field: the values that this version runs.
 SUPPORTED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("server", "server_set.mode"): ("none",),
-    ("pipe", "quality"): ("propagate", "hold"),
-    ("item", "quality"): ("propagate", "hold"),
     ("item", "deadband.type"): ("none", "absolute"),
     ("item", "transform.kind"): ("none", "linear", "convert"),
 }
@@ -24,10 +22,8 @@ SUPPORTED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
 #: Fields that must keep their default for now.
 DEFAULT_ONLY: Final[frozenset[tuple[str, str]]] = frozenset(
     {
-        ("pipe", "quality_table"),
         ("item", "condition"),
         ("item", "minimum_interval_ms"),
-        ("item", "substitute"),
         ("item", "verify"),
     }
 )

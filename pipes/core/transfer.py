@@ -20,6 +20,7 @@ from pipes.core.binary import (
     encode_data_value,
     peek_type,
     replace_status,
+    source_timestamp,
     status_of,
 )
 from pipes.core.choices import DeadbandType, Direction, Quality, Trigger
@@ -33,14 +34,17 @@ from pipes.core.quality import (
     Reading,
     Rules,
     WriteLastWithStatus,
-    WriteValueOnly,
+    WriteSubstitute,
+    WriteWithStatus,
     decide_quality,
+    policy_for,
 )
 from pipes.core.quality import Hold as QualityHold
+from pipes.core.quality_table import NO_TABLE, table_of
 from pipes.core.structures import BOUND_TO_NAMESPACES
 from pipes.core.transform import Transform, compile_transform
-from pipes.core.values import NULL, DataValue, Variant, VariantType, is_good, shape_of
-from pipes.core.wanted import NO_TRANSFORM, Item, Pipe
+from pipes.core.values import NULL, DataValue, Variant, VariantType, shape_of
+from pipes.core.wanted import NO_TRANSFORM, Item, Json, Pipe
 
 HAS_VALUE: Final = 0x01
 HAS_STATUS: Final = 0x02
@@ -61,10 +65,15 @@ class Rule:
     """The part of the written node."""
 
     @property
+    def filters(self) -> bool:
+        """Whether it is for us to say which changes count."""
+        return self.deadband > 0 or self.trigger is Trigger.STATUS
+
+    @property
     def needs_look(self) -> bool:
         """Whether every value has to be decided about, and not only doubtful ones."""
         return (
-            self.deadband > 0
+            self.filters
             or self.watches_type
             or self.reads is not None
             or self.writes is not None
@@ -102,7 +111,14 @@ class History:
     last_good: bytes | None = None
     """The last Good value as it was written."""
     not_good_since: float | None = None
-    is_reported: bool = False
+    reported: int | None = None
+    """The status that the target was given for this outage, on a value that is not its own."""
+    is_stopped: bool = False
+
+    def not_written(self) -> None:
+        """The target has not got, or has lost, what was decided last."""
+        self.passed = None
+        self.reported = None
 
 
 class SkipReason(StrEnum):
@@ -152,7 +168,7 @@ def rule_for(item: Item, pipe: Pipe, *, is_reverse: bool) -> Rule:
 
 
 def _rule_without_range(item: Item, pipe: Pipe, *, is_reverse: bool) -> Rule:
-    quality = Rules(item.quality or pipe.quality, pipe.hold_seconds)
+    quality = quality_rules(item, pipe)
     if item.transform == NO_TRANSFORM:
         return _plain_rule(quality, item.trigger)
     direction = Direction.REVERSE if is_reverse else Direction.FORWARD
@@ -172,16 +188,32 @@ def _plain_rule(quality: Rules, trigger: Trigger) -> Rule:
     return Rule(transform=cast("Transform", plan.forward), quality=quality, trigger=trigger)
 
 
+def quality_rules(item: Item, pipe: Pipe) -> Rules:
+    """The quality contract of an item: its own ``quality`` alone, or the pipe's and its table."""
+    return Rules(
+        item.quality or pipe.quality,
+        pipe.hold_seconds,
+        NO_TABLE if item.quality is not None else table_of(pipe.quality_table),
+        substitute_variant(item.substitute),
+    )
+
+
+def substitute_variant(value: Json) -> Variant | None:
+    """A configured value as one of a node; it is converted to the type of the target later."""
+    if isinstance(value, bool):
+        return Variant(VariantType.BOOLEAN, value)
+    if isinstance(value, int):
+        return Variant(VariantType.INT64, value)
+    if isinstance(value, float):
+        return Variant(VariantType.DOUBLE, value)
+    return Variant(VariantType.STRING, value) if isinstance(value, str) else None
+
+
 def absolute_deadband(item: Item) -> float | None:
     """The deadband that the reader's server is asked to apply, in units of the value."""
     if item.deadband.type is DeadbandType.ABSOLUTE and item.deadband.value > 0:
         return item.deadband.value
     return None
-
-
-def watches_status(item: Item, pipe: Pipe) -> bool:
-    """Whether values that are not Good need a decision even on a server that takes any status."""
-    return (item.quality or pipe.quality) is not Quality.PROPAGATE
 
 
 def has_value(value: bytes) -> bool:
@@ -213,7 +245,8 @@ def decide_transfer(
 def _decide(value: bytes, rule: Rule, target: Target, history: History, now: float) -> Decision:
     status = status_of(value)
     is_there = has_value(value)
-    _note_status(history, is_good(status) and is_there, now)
+    policy, _ = policy_for(rule.quality, status, has_value=is_there)
+    _note_policy(history, policy, now)
     since = now if history.not_good_since is None else history.not_good_since
     verdict = decide_quality(
         rule.quality,
@@ -222,19 +255,73 @@ def _decide(value: bytes, rule: Rule, target: Target, history: History, now: flo
             has_value=is_there,
             not_good_seconds=now - since,
             has_last_good=history.last_good is not None,
-            is_reported=history.is_reported,
+            reported=history.reported,
+            is_stopped=history.is_stopped,
         ),
         target.ability,
     )
-    if isinstance(verdict, QualityHold):
-        return Hold(verdict.reason, verdict.again_seconds)
-    if isinstance(verdict, WriteLastWithStatus):
-        history.is_reported = True
-        history.passed = None  # the target has it as not Good: its return is a change
-        return Write(replace_status(history.last_good or value, verdict.status))
-    if rule.deadband > 0 and not _is_change(value, rule, history):
+    match verdict:
+        case QualityHold(reason, again_seconds):
+            return Hold(reason, again_seconds)
+        case WriteLastWithStatus(code):
+            return _reported(history, code, replace_status(history.last_good or value, code))
+        case WriteSubstitute(code):
+            return _substituted(value, rule, target, history, code)
+        case WriteWithStatus(code):
+            kept = replace_status(value, code)
+        case _:
+            kept = value
+    return _passed_on(value, kept, rule, target, history)
+
+
+def _note_policy(history: History, policy: Quality | None, now: float) -> None:
+    """A reading that counts as Good ends the outage; ``stop`` holds until then."""
+    if policy is None:
+        history.not_good_since = history.reported = None
+        history.is_stopped = False
+        return
+    if history.not_good_since is None:
+        history.not_good_since = now
+    history.is_stopped |= policy is Quality.STOP
+
+
+def _reported(history: History, status: int, value: bytes) -> Write:
+    """The target gets a value that is not the reading's own: the return of that is a change."""
+    history.reported = status
+    history.passed = None
+    return Write(value)
+
+
+def _substituted(
+    value: bytes, rule: Rule, target: Target, history: History, status: int
+) -> Decision:
+    """The substitute in the type of the target; where that takes any, in the type it had."""
+    substitute = rule.quality.substitute or NULL
+    whole = DataValue(substitute, status, source_timestamp(value))
+    if rule.writes is not None:
+        decision = _convert_part(whole, substitute, rule, rule.writes, target)
+    else:
+        decision = _typed(whole, target, history)
+    if isinstance(decision, Reject):
+        return Reject(f"the substitute value cannot be written: {decision.sentence}")
+    return _reported(history, status, decision.value)
+
+
+def _typed(whole: DataValue, target: Target, history: History) -> Write | Reject:
+    kind = target.type
+    had = None if history.last_good is None else peek_type(history.last_good)
+    if kind is VariantType.VARIANT and had is not None:
+        kind = had[0]
+    converted = convert(whole.variant or NULL, kind, target.value_rank)
+    if isinstance(converted, Rejected):
+        return Reject(converted.sentence)
+    return Write(_encode(whole, converted.variant))
+
+
+def _passed_on(value: bytes, kept: bytes, rule: Rule, target: Target, history: History) -> Decision:
+    """``kept`` is the value with the status that it may have at the target."""
+    if rule.filters and not _is_change(value, rule, history):
         return Skip(SkipReason.DEADBAND)
-    kept = replace_status(value, 0) if isinstance(verdict, WriteValueOnly) else value
     is_done = not rule.needs_look and _fits(kept, target)
     decision = Write(kept) if is_done else _convert(kept, rule, target)
     if isinstance(decision, Write):
@@ -242,14 +329,6 @@ def _decide(value: bytes, rule: Rule, target: Target, history: History, now: flo
         if history.not_good_since is None:
             history.last_good = decision.value
     return decision
-
-
-def _note_status(history: History, good: bool, now: float) -> None:  # noqa: FBT001 - a fact
-    if good:
-        history.not_good_since = None
-        history.is_reported = False
-    elif history.not_good_since is None:
-        history.not_good_since = now
 
 
 def _is_change(value: bytes, rule: Rule, history: History) -> bool:
@@ -302,7 +381,7 @@ def _convert(value: bytes, rule: Rule, target: Target) -> Decision:
 
 def _convert_part(
     data_value: DataValue, variant: Variant, rule: Rule, part: IndexRange, target: Target
-) -> Decision:
+) -> Write | Reject:
     """A write into a part takes exactly the elements of it (Part 4, 5.11.4)."""
     converted = convert(variant, target.type, on_overflow=rule.transform.on_overflow)
     if isinstance(converted, Rejected):

@@ -46,6 +46,10 @@ DEADBANDS = st.one_of(
     st.just({"type": "none"}),
     st.fixed_dictionaries({"type": st.just("absolute"), "value": st.floats(0, 1e6)}),
 )
+QUALITY_TABLES = st.dictionaries(
+    st.sampled_from(["Bad", "Uncertain", "BadSensorFailure", "GoodLocalOverride", "0x8ABC0000"]),
+    st.sampled_from([*map(str, choices.Quality), "Good", "UncertainSubNormal", "0x4ABC0000"]),
+)
 ITEMS = st.fixed_dictionaries(
     {"source_node": NODE_IDS, "target_node": NODE_IDS},
     optional={
@@ -55,7 +59,8 @@ ITEMS = st.fixed_dictionaries(
         "trigger": st.sampled_from([*choices.Trigger]).map(str),
         "deadband": DEADBANDS,
         "transform": TRANSFORMS,
-        "quality": st.sampled_from([None, "propagate", "hold"]),
+        "quality": st.sampled_from([None, "propagate", "hold", "stop"]),
+        "substitute": st.one_of(st.none(), NUMBERS, st.booleans(), LINE),
         "index_range": st.sampled_from(["", "1", "0:3"]),
         "note": NOTES,
     },
@@ -66,6 +71,8 @@ PIPES = st.fixed_dictionaries(
         "publishing_interval_ms": st.integers(1, 10_000),
         "queue_age_seconds": st.floats(0, 1e6),
         "hold_seconds": st.one_of(st.none(), st.floats(0, 1e6)),
+        "quality": st.sampled_from([*choices.Quality]).map(str),
+        "quality_table": QUALITY_TABLES,
         "note": NOTES,
     },
 )

@@ -86,6 +86,7 @@ def test_the_columns_of_items_stand_in_the_order_of_the_contract() -> None:
         ("substitute", "yes", True),
         ("substitute", "No", False),
         ("substitute", "text", "text"),
+        ("substitute", '""', ""),
         ("substitute", 2.5, 2.5),
         ("transform.table", "0=Off|1=On", {"0": "Off", "1": "On"}),
         ("transform.table", "0=1.5|1=true", {"0": 1.5, "1": True}),

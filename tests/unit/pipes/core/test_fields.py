@@ -156,10 +156,6 @@ def test_every_kind_of_item_may_be_saved(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "raw", "field"),
     [
-        (Kind.PIPE, {"quality": "stop"}, "quality"),
-        (Kind.PIPE, {"quality_table": {"Bad": "hold"}}, "quality_table"),
-        (Kind.ITEM, {"quality": "substitute"}, "quality"),
-        (Kind.ITEM, {"substitute": 5}, "substitute"),
         (Kind.ITEM, {"verify": True}, "verify"),
         (Kind.ITEM, {"condition": {"node": "i=85", "equals": True}}, "condition"),
         (Kind.ITEM, {"deadband": {"type": "percent", "value": 5}}, "deadband.type"),
@@ -235,16 +231,29 @@ class TestLaterSettings:
         servers = {"mode": "manual", "endpoints": ["opc.tcp://h:1"], "failover": "hot"}
         assert read(Kind.SERVER, server_set=servers)["server_set"] == servers
 
-    def test_substitutes_conditions_and_tables_are_taken(self) -> None:
-        assert read(Kind.ITEM, substitute="x")["substitute"] == "x"
+    def test_conditions_are_taken(self) -> None:
         assert read(Kind.ITEM, condition={"node": "i=85", "equals": False})["condition"]
-        assert read(Kind.PIPE, quality_table={"Bad": 1})["quality_table"] == {"Bad": 1}
 
 
 @pytest.fixture
 def everything_supported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipes.core.support.SUPPORTED", {})
     monkeypatch.setattr("pipes.core.support.DEFAULT_ONLY", frozenset())
+
+
+def test_the_quality_contract_is_taken_in_its_one_spelling() -> None:
+    assert read(Kind.ITEM, quality="substitute", substitute="x")["substitute"] == "x"
+    patch = read(Kind.PIPE, quality="stop", quality_table={"bad": "hold"})
+    assert patch == {"quality": "stop", "quality_table": {"Bad": "hold"}}
+    (error,) = wrong(Kind.PIPE, quality_table={"Bad": 1})
+    assert error.field == "quality_table.Bad"
+
+
+def test_quality_substitute_asks_for_its_value() -> None:
+    needed = {"pipe": "P", "source_node": "ns=2;s=a", "target_node": "ns=2;s=b"}
+    (error,) = check_whole(Kind.ITEM, {**needed, "quality": "substitute"})
+    assert error.field == "substitute"
+    assert not check_whole(Kind.ITEM, {**needed, "quality": "substitute", "substitute": 0})
 
 
 def test_required_fields_are_asked_for_together() -> None:

@@ -8,8 +8,10 @@ from math import prod
 import pytest
 
 from pipes.core.binary import decode_data_value, encode_data_value
-from pipes.core.choices import DeadbandType, Direction, Quality
-from pipes.core.quality import Ability, HoldReason
+from pipes.core.choices import DeadbandType, Direction, Quality, Trigger
+from pipes.core.index_range import parse as parse_index_range
+from pipes.core.quality import SUBSTITUTED, Ability, HoldReason
+from pipes.core.status_codes import code_of
 from pipes.core.transfer import (
     History,
     Hold,
@@ -22,7 +24,7 @@ from pipes.core.transfer import (
     decide_transfer,
     passes_untouched,
     rule_for,
-    watches_status,
+    substitute_variant,
 )
 from pipes.core.transform import InvalidTransformError
 from pipes.core.values import DataValue, NodeId, Variant, VariantType
@@ -300,9 +302,78 @@ class TestQuality:
         result = written(decide(value(1.0, status=UNCERTAIN), target=target))
         assert result == DataValue(Variant(VariantType.DOUBLE, 1.0), source_timestamp=77)
 
-    def test_an_items_quality_comes_before_the_pipes(self):
-        assert watches_status(replace(ITEM, quality=Quality.HOLD), PIPE)
-        assert not watches_status(ITEM, PIPE)
+    def test_an_items_quality_comes_before_the_pipes_and_its_table(self):
+        pipe = replace(PIPE, quality=Quality.STOP, quality_table={"Bad": "propagate"})
+        of_the_pipe, of_its_own = rule(pipe=pipe), rule(pipe=pipe, quality=Quality.HOLD)
+        bad = value(1.0, status=BAD)
+        assert written(decide(bad, of_the_pipe)).status == BAD
+        assert decide(bad, of_its_own) == Hold(HoldReason.POLICY, None)
+        assert rule().quality.is_plain
+
+    def test_a_status_of_the_table_goes_with_the_value(self):
+        pipe = replace(PIPE, quality_table={"Bad": "UncertainSubNormal"})
+        result = written(decide(value(1.0, status=BAD), rule(pipe=pipe)))
+        assert (result.variant.value, result.status) == (1.0, code_of("UncertainSubNormal"))
+
+    def test_stop_lasts_until_the_source_is_good_again(self):
+        pipe = replace(PIPE, quality_table={"BadOutOfService": "stop"})
+        stopping, history = rule(pipe=pipe), History()
+        off = value(2.0, status=code_of("BadOutOfService"))
+        decide(value(1.0), stopping, history=history)
+
+        assert decide(off, stopping, history=history) == Hold(HoldReason.STOPPED, None)
+        better = decide(value(3.0, status=UNCERTAIN), stopping, history=history)
+        assert better == Hold(HoldReason.STOPPED, None)
+        assert written(decide(value(4.0), stopping, history=history)).variant.value == 4.0
+        assert written(decide(value(5.0, status=UNCERTAIN), stopping, history=history)).status
+
+    @pytest.mark.parametrize(
+        ("substitute", "target", "expected"),
+        [
+            (7, DOUBLE, Variant(VariantType.DOUBLE, 7.0)),
+            (2.5, INT16, Variant(VariantType.INT16, 2)),
+            (True, DOUBLE, Variant(VariantType.DOUBLE, 1.0)),
+            ("12", INT16, Variant(VariantType.INT16, 12)),
+            (7, Target(VariantType.VARIANT, -2), Variant(VariantType.FLOAT, 7.0)),
+        ],
+    )
+    def test_the_substitute_is_written_in_the_type_of_the_target(
+        self, substitute, target, expected
+    ):
+        replacing = rule(quality=Quality.SUBSTITUTE, substitute=substitute)
+        history = History(last_good=value(1.0, VariantType.FLOAT))
+        result = decide(value(1.0, status=BAD), replacing, target, history)
+        assert written(result) == DataValue(expected, SUBSTITUTED, 77)
+        again = decide(value(3.0, status=UNCERTAIN), replacing, target, history)
+        assert again == Hold(HoldReason.SUBSTITUTED, None)
+        history.not_written()
+        assert written(decide(value(1.0, status=BAD), replacing, target, history)) == (
+            DataValue(expected, SUBSTITUTED, 77)
+        )
+
+    def test_a_target_of_any_type_takes_a_substitute_without_a_good_value_as_it_is(self):
+        replacing = rule(quality=Quality.SUBSTITUTE, substitute="off")
+        nothing = encode_data_value(DataValue(None, BAD))
+        result = decide(nothing, replacing, Target(VariantType.VARIANT, -2))
+        assert written(result) == DataValue(Variant(VariantType.STRING, "off"), SUBSTITUTED)
+
+    def test_a_substitute_that_does_not_fit_is_a_rejection(self):
+        replacing = rule(quality=Quality.SUBSTITUTE, substitute="hot")
+        decision = decide(value(1.0, status=BAD), replacing, INT16)
+        assert isinstance(decision, Reject)
+        assert "the substitute value cannot be written" in decision.sentence
+
+    @pytest.mark.parametrize(("rank", "written_value"), [(1, (7.0,)), (-1, 7.0)])
+    def test_a_substitute_fills_the_part_that_is_written(self, rank, written_value):
+        replacing = rule(reverse=True, index_range="2", quality=Quality.SUBSTITUTE, substitute=7)
+        result = decide(value(1.0, status=BAD), replacing, Target(VariantType.DOUBLE, rank))
+        assert written(result).variant.value == written_value
+        wide = replace(replacing, writes=parse_index_range("2:3"))
+        decision = decide(value(1.0, status=BAD), wide, Target(VariantType.DOUBLE, 1))
+        assert isinstance(decision, Reject)
+
+    def test_no_substitute_is_none(self):
+        assert substitute_variant(None) is None
 
 
 class TestDeadband:
@@ -318,6 +389,13 @@ class TestDeadband:
         assert small == Skip(SkipReason.DEADBAND)
         assert large == Write(value(11.5))
 
+    def test_trigger_status_is_kept_to_whatever_the_server_sends(self):
+        statuses, history = rule(trigger=Trigger.STATUS), History()
+        assert isinstance(decide(value(1.0), statuses, history=history), Write)
+        assert isinstance(decide(value(2.0), statuses, history=history), Skip)
+        assert isinstance(decide(value(3.0, status=UNCERTAIN), statuses, history=history), Write)
+        assert not passes_untouched(value(1.0), statuses, DOUBLE)
+
     @pytest.mark.parametrize(
         ("deadband", "expected"),
         [
@@ -332,7 +410,7 @@ class TestDeadband:
 
 
 def test_a_damaged_history_does_not_stop_a_good_value():
-    history = History(last_good=None, is_reported=False)
+    history = History(last_good=None)
     assert decide(encode_data_value(DataValue(None, BAD)), history=history) == Hold(
         HoldReason.NO_VALUE, None
     )
