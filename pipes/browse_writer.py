@@ -179,33 +179,35 @@ class CacheWriter:
 
     def finish(self, meta: Mapping[str, str]) -> None:
         """Put the file in the place of the one before; the writer is of no use afterwards."""
-        with self._transaction():
-            self._db.execute(_LEAVES)
-        variables = self._db.execute("SELECT count(*) FROM node WHERE class = 2").fetchone()[0]
-        counts = {
-            "format": FORMAT,
-            "nodes": str(self.nodes),
-            "variables": str(variables),
-            "refused": str(self.refused),
-        }
-        self._db.executemany("INSERT INTO meta VALUES (?, ?)", [*{**meta, **counts}.items()])
-        self._db.close()
-        descriptor = os.open(self._part, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        self._part.replace(self.path)
-        self._unlock()
+        with self._guard:
+            with self._transaction():
+                self._db.execute(_LEAVES)
+            variables = self._db.execute("SELECT count(*) FROM node WHERE class = 2").fetchone()[0]
+            counts = {
+                "format": FORMAT,
+                "nodes": str(self.nodes),
+                "variables": str(variables),
+                "refused": str(self.refused),
+            }
+            self._db.executemany("INSERT INTO meta VALUES (?, ?)", [*{**meta, **counts}.items()])
+            self._db.close()
+            descriptor = os.open(self._part, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._part.replace(self.path)
+            self._unlock()
 
     def abandon(self) -> None:
         """Forget what was browsed; the cache of before stays. Never fails, may come again."""
-        if self._lock is None:
-            return
-        with self._guard, contextlib.suppress(OSError, sqlite3.Error):
-            self._db.close()
-            self._part.unlink(missing_ok=True)
-        self._unlock()
+        with self._guard:
+            if self._lock is None:
+                return
+            with contextlib.suppress(OSError, sqlite3.Error):
+                self._db.close()
+                self._part.unlink(missing_ok=True)
+            self._unlock()
 
     def _put(self, found: Sequence[Found]) -> int:
         done = self._db.executemany(
@@ -243,6 +245,16 @@ class CacheWriter:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def forget_others(folder: Path, servers: Iterable[str], before: float) -> None:
+    """Remove what is known of servers that are not configured, if it is older than ``before``
+    (seconds since 1970).
+    """
+    known = {cache_file(folder, server).stem for server in servers}
+    for path in folder.iterdir():
+        if path.stem not in known and path.stat().st_mtime < before:
+            path.unlink(missing_ok=True)
 
 
 def _locked(path: Path, server: str) -> int:

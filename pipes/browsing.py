@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from pipes.browse_writer import BusyError, CacheWriter, Found
+from pipes.browse_writer import BusyError, CacheWriter, Found, forget_others
 from pipes.core.node_ids import NodeIdError, to_uri_form
 from pipes.core.wanted import Server
 from pipes.opcua.crawl import Crawl, TooManyNodes
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 PATIENCE: Final = 90.0
 TRY_EVERY: Final = 1.0
 MOST_AT_ONCE: Final = 2
+#: The cache of a server that nobody knows goes when it is so old: another worker may know more.
+STRANGERS_SECONDS: Final = 3600.0
 _FINAL: Final = frozenset(
     (FailureKind.REJECTED_CERTIFICATE, FailureKind.REJECTED_LOGIN, FailureKind.SECURITY)
 )
@@ -64,8 +66,7 @@ class Browse:
     def is_over(self) -> bool:
         return self.state in {"done", "failed", "cancelled"}
 
-    def end(self, state: str, reason: str = "") -> None:
-        self.writer.abandon()
+    def end(self, state: str, reason: str) -> None:
         self.state, self.reason = state, reason
         self._seconds = time.monotonic() - self._began
 
@@ -128,7 +129,7 @@ class Browsing:
             names = ", ".join(self._running())
             raise CommandError("busy", f"{names} are being browsed here; wait, or cancel one")
         try:
-            writer = await asyncio.to_thread(CacheWriter, self._folder, server.name)
+            writer = await asyncio.to_thread(self._new_cache, server.name)
         except BusyError as error:
             raise CommandError("browsing", str(error)) from error
         except (OSError, sqlite3.Error) as error:
@@ -161,6 +162,11 @@ class Browsing:
             "start_time": None if session is None else session.start_time,
         }
 
+    def _new_cache(self, name: str) -> CacheWriter:
+        writer = CacheWriter(self._folder, name)
+        forget_others(self._folder, self._servers(), time.time() - STRANGERS_SECONDS)
+        return writer
+
     def _running(self) -> list[str]:
         return [name for name, task in self._tasks.items() if not task.done()]
 
@@ -177,26 +183,34 @@ class Browsing:
     # --- one browse ---
 
     async def _run(self, browse: Browse) -> None:
+        state, reason = "cancelled", "cancelled"
+        try:
+            state, reason = await self._outcome(browse)
+        finally:
+            # A call that was cancelled goes on in its thread: waiting for it is a thread's work.
+            await asyncio.to_thread(browse.writer.abandon)
+            browse.end(state, reason)
+            log.info("browse of %s: %s %s", browse.server.name, state, reason)
+
+    async def _outcome(self, browse: Browse) -> tuple[str, str]:
         try:
             await self._browse(browse)
             await self._finish(browse)
-        except asyncio.CancelledError:
-            browse.end("cancelled", "cancelled")
-            raise
         except TooManyNodes:
-            browse.end(
-                "failed",
+            reason = (
                 f"more than {browse.most_nodes} nodes below {browse.node}; browse a node further"
-                " down, or allow more with max_nodes",
+                " down, or allow more with max_nodes"
             )
         except (GivenUp, NodeIdError) as error:
-            browse.end("failed", str(error))
+            reason = str(error)
         except (OSError, sqlite3.Error) as error:
-            browse.end("failed", f"the browse cache cannot be written: {error}")
+            reason = f"the browse cache cannot be written: {error}"
         except Exception as error:  # whatever it is, it is this browse's alone
             log.exception("browsing %s failed unexpectedly", browse.server.name)
-            browse.end("failed", f"an internal error: {error!r}")
-        log.info("browse of %s: %s %s", browse.server.name, browse.state, browse.reason)
+            reason = f"an internal error: {error!r}"
+        else:
+            return "done", ""
+        return "failed", reason
 
     async def _browse(self, browse: Browse) -> None:
         """With one session after the other, until nothing is left to browse."""
@@ -270,4 +284,3 @@ class Browsing:
             "seconds": str(browse.body()["seconds"]),
         }
         await asyncio.to_thread(browse.writer.finish, meta)
-        browse.end("done")

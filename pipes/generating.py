@@ -37,6 +37,7 @@ from pipes.store import without_collection
 MOST_LEAVES: Final = 200_000
 MOST_ITEMS: Final = 100_000
 MOST_UNMATCHED: Final = 1000
+SERVER_OBJECT: Final = "i=2253"
 FIELDS: Final = ("pipe", "source_root", "target_root", "match", "pattern", "replace", "item")
 _GIVEN_BY_THE_RULE: Final = ("pipe", "source_node", "target_node", "id")
 
@@ -205,10 +206,14 @@ def _leaves(server: Any, field: str, root: str) -> tuple[list[Leaf], dict[str, A
 
 
 def _below(cache: BrowseCache, root: int) -> list[Leaf]:
-    """At most one more than the limit."""
+    """At most one more than the limit. What a server tells of itself (the Server object) is mapped
+    only where it is asked for as the root.
+    """
     paths = {root: ""}
     leaves: list[Leaf] = []
     for above, row in cache.walk(root):
+        if above not in paths or row.node_id == SERVER_OBJECT:
+            continue
         path = path_of(paths[above], row.name)
         if row.has_children:
             paths[row.id] = path

@@ -9,7 +9,7 @@ import msgspec
 
 from pipes import drafting, services, store, tables, workbook_writer
 from pipes.core import configuration as core
-from pipes.core.cells import COLUMNS, Cell, Column, row_cells
+from pipes.core.cells import COLUMNS, Cell, row_cells
 from pipes.core.configuration import Configuration
 from pipes.core.draft import Draft
 from pipes.core.fields import Body, Kind, complete
@@ -148,34 +148,6 @@ def _items(configuration: Configuration, pipe: str | None) -> Iterable[Body]:
     if named is None:
         raise NotFound("pipe", pipe)
     return [body for body in items if body["pipe"] == named]
-
-
-def template(form: str) -> bytes:
-    """An empty table of items; the spreadsheet also explains the columns."""
-    _check_format(form)
-    if form == JSON:
-        return b"[]\n"
-    if form == CSV:
-        return tables.write_csv(list(COLUMNS[Kind.ITEM]), [], ",")
-    return workbook_writer.write(
-        {ITEMS: (list(COLUMNS[Kind.ITEM]), []), "help": (_HELP_HEADING, _help_rows())}
-    )
-
-
-_HELP_HEADING: Final = ("column", "an empty cell means", "allowed")
-
-
-def _help_rows() -> Iterable[Sequence[Cell]]:
-    for column in COLUMNS[Kind.ITEM].values():
-        yield (column.name, _default_text(column), ", ".join(column.allowed))
-
-
-def _default_text(column: Column) -> str:
-    if column.name in {"pipe", "source_node", "target_node"}:
-        return "(required)"
-    if column.name == "id":
-        return "the item with the same pipe and nodes, or a new one"
-    return "" if column.default is None else core.encode(column.default).strip('"')
 
 
 def _write(form: str, rows: Iterable[Sequence[Cell]], separator: str) -> bytes:

@@ -104,7 +104,8 @@ def put_sheet(draft: Draft, kind: Kind, table: Table) -> set[Json]:
         draft.refuse(kind, None, errors, 1)
         return set()
     sheet = _plan_reading(kind, table)
-    rows = [_padded(row, sheet.width) for row in lines(table)]
+    padded = (_padded(row, sheet.width) for row in lines(table))
+    rows = [row for row in padded if not _is_comment(sheet, row[1])]
     columns = list(zip(*(cells[: sheet.width] for _, cells in rows), strict=True))
     values = [
         list(map(memo.__getitem__, columns[place] if columns else ()))
@@ -117,6 +118,14 @@ def put_sheet(draft: Draft, kind: Kind, table: Table) -> set[Json]:
         _put_row(draft, sheet, row, cells, patch, refused)
     place = sheet.names.index("pipe") if "pipe" in sheet.names else None
     return set() if place is None else {v for v in values[place] if isinstance(v, str)}
+
+
+def _is_comment(sheet: _Sheet, cells: Sequence[Cell]) -> bool:
+    """A row of items whose id begins with ``#``: an id is a number, so nothing is meant by it."""
+    if sheet.id_place is None:
+        return False
+    text = cells[sheet.id_place]
+    return isinstance(text, str) and text.lstrip().startswith("#")
 
 
 def _transposed(values: list[list[Any]], count: int) -> Iterable[Sequence[Any]]:

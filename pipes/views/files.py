@@ -15,7 +15,7 @@ from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from pipes import imports, schemas
+from pipes import imports, item_templates, schemas
 from pipes.drafting import MERGE, MODES
 from pipes.rest import choice, flag, if_match, invalid, only_fields, reason
 from pipes.views.common import PipesView, check_base, plan_answer, rows, user_name
@@ -25,6 +25,11 @@ MEDIA_TYPES: Final = {
     imports.CSV: "text/csv; charset=utf-8",
     imports.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     imports.JSON: "application/json",
+}
+_TEMPLATES: Final = {
+    imports.CSV: item_templates.csv,
+    imports.XLSX: item_templates.workbook,
+    imports.JSON: item_templates.json,
 }
 _FORMS: Final = {media_type.split(";")[0]: form for form, media_type in MEDIA_TYPES.items()}
 _MULTIPART: Final = "multipart/form-data"
@@ -93,14 +98,14 @@ class ExportView(PipesView):
 
 
 class TemplateView(PipesView):
-    """An empty table to fill in."""
+    """A table to fill in: every column, with examples that are comments."""
 
     required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer"}
 
     @extend_schema(**schemas.exported())
     def get(self, request: Request) -> HttpResponse:
         form = choice(request, "format", imports.FORMATS, imports.CSV)
-        return _download(imports.template(form), form, "items-template")
+        return _download(_TEMPLATES[form](), form, "items-template")
 
 
 def _media_type(request: Request) -> str:

@@ -12,12 +12,17 @@ import openpyxl
 import pytest
 from django.conf import settings
 
-from pipes import imports, services, tables, workbook, workbook_writer
+from pipes import imports, item_templates, services, tables, workbook, workbook_writer
 from pipes.core.cells import COLUMNS
 from pipes.core.fields import Kind
 from pipes.models import Item
 from tests.integration.plants import P, document_of, make_plant, nodes
 
+TEMPLATES = {
+    "csv": item_templates.csv,
+    "xlsx": item_templates.workbook,
+    "json": item_templates.json,
+}
 pytestmark = pytest.mark.django_db
 
 HEADING = "pipe,source_node,target_node"
@@ -252,15 +257,52 @@ class TestExport:
 
     @pytest.mark.parametrize("form", ["csv", "xlsx", "json"])
     def test_the_template_imports_as_nothing(self, form: str) -> None:
-        plan = imports.plan_import(imports.template(form), form)
+        plan = imports.plan_import(TEMPLATES[form](), form)
         assert sum(plan.counts.values()) == 0
 
     def test_the_template_of_a_workbook_explains_the_columns(self) -> None:
-        book = openpyxl.load_workbook(io.BytesIO(imports.template("xlsx")))
+        book = openpyxl.load_workbook(io.BytesIO(item_templates.workbook()))
         assert [cell.value for cell in book["items"][1]] == list(COLUMNS[Kind.ITEM])
         explained = {row[0]: row[1:] for row in book["help"].iter_rows(values_only=True)}
-        assert explained["direction"] == ("forward", "forward, reverse, both")
-        assert explained["pipe"][0] == "(required)"
+        assert explained["direction"][1:] == ("forward", "forward, reverse, both")
+        assert explained["pipe"][1] == "(required)"
+        assert all(row[0] for row in explained.values()), "every column has its meaning"
+
+    @pytest.mark.parametrize("form", ["csv", "xlsx", "json"])
+    def test_the_examples_of_a_template_import_once_they_are_no_comments(self, form: str) -> None:
+        services.apply_document(
+            document_of(pipes=[{**P, "name": "P1"}]), user="u", reason="", mode="replace"
+        )
+        if form == "json":
+            content = json.dumps(json.loads(item_templates.json())["examples"]).encode()
+        elif form == "csv":
+            content = item_templates.csv().replace(item_templates.COMMENT.encode(), b"")
+        else:
+            book = openpyxl.load_workbook(io.BytesIO(item_templates.workbook()))
+            for row in book["items"].iter_rows(min_row=3):
+                assert row[0].value == item_templates.COMMENT
+                row[0].value = None
+            target = io.BytesIO()
+            book.save(target)
+            content = target.getvalue()
+        plan = imports.plan_import(content, form)
+        assert not plan.wrong, plan.errors
+        assert plan.counts["add"] == len(item_templates.EXAMPLES)
+
+    def test_a_comment_is_a_row_whose_id_begins_with_a_hash(self) -> None:
+        make_plant(2)
+        content = csv_of(
+            "# off,P,i=1,i=2", "#,nonsense,,", "1,P,nsu=urn:a;s=T1,nsu=urn:b;s=T1",
+            heading="id,pipe,source_node,target_node",
+        )  # fmt: skip
+        assert imports.plan_import(content, "csv").counts["same"] == 1
+        replaced = imports.plan_import(content, "csv", mode="replace")
+        assert [(str(each.action), each.key) for each in replaced.changes] == [("delete", 2)]
+
+    def test_without_ids_a_hash_is_a_name_like_any_other(self) -> None:
+        make_plant()
+        services.create_pipe({**P, "name": "#1"}, user="u")
+        assert imports.plan_import(csv_of("#1,i=1,i=2"), "csv").counts["add"] == 1
 
 
 class TestJson:
@@ -417,7 +459,7 @@ class TestHostileWorkbooks:
     def test_too_much_content_is_refused_by_its_declared_size(self, monkeypatch: Any) -> None:
         monkeypatch.setattr(workbook, "MOST_UNPACKED_BYTES", 100)
         with pytest.raises(services.TooLarge, match="unpacks to more than"):
-            imports.plan_import(imports.template("xlsx"), "xlsx")
+            imports.plan_import(item_templates.workbook(), "xlsx")
 
     @pytest.mark.parametrize(
         "content", [b"", b"PK", csv_of("P,i=1,i=2"), b"\xd0\xcf\x11\xe0" * 200]

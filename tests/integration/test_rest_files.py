@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from typing import Any
 
+import openpyxl
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
@@ -165,6 +167,86 @@ class TestImport:
         ]
 
         assert [answer.status_code for answer in answers] == [412, 412]
+
+
+class TestModes:
+    """``merge`` deletes nothing; ``replace`` deletes, in the named pipes, what is not named."""
+
+    @pytest.fixture(autouse=True)
+    def _two_pipes(self, engineer: Rest) -> None:
+        engineer.post("/pipes", {"name": "P2", "source": "A", "target": "B"})
+        send(engineer, "?format=csv", CSV + "P2,ns=2;s=C,ns=2;s=C,forward\r\n")
+
+    @staticmethod
+    def part(rest: Rest, form: str) -> tuple[bytes, str]:
+        """The first item of P1 in another direction, as a file with the id column."""
+        first = Item.objects.order_by("pk")[0].pk
+        rest.patch(f"/items/{first}", {"direction": "reverse"})
+        out = rest.get(f"/items/export?format={form}&pipe=P1")
+        rest.patch(f"/items/{first}", {"direction": "forward"})
+        second = Item.objects.order_by("pk")[1].pk
+        if form == "json":
+            listed = [each for each in json.loads(out.content) if each["id"] == first]
+            return json.dumps(listed).encode(), out["Content-Type"]
+        if form == "csv":
+            lines = [line for line in out.content.split(b"\r\n") if line]
+            return b"\r\n".join(lines[:2]), out["Content-Type"]
+        book = openpyxl.load_workbook(BytesIO(out.content))
+        assert book["items"].cell(3, 1).value == second
+        book["items"].delete_rows(3)
+        target = BytesIO()
+        book.save(target)
+        return target.getvalue(), out["Content-Type"]
+
+    @pytest.mark.parametrize("form", ["csv", "xlsx", "json"])
+    def test_merge_changes_what_is_named_and_keeps_the_rest(
+        self, engineer: Rest, form: str
+    ) -> None:
+        content, media_type = self.part(engineer, form)
+
+        done = send(engineer, f"?format={form}&mode=merge", content, media_type)
+
+        assert done.json()["counts"] == {
+            "add": 0,
+            "change": 1,
+            "delete": 0,
+            "same": 0,
+            "error": 0,
+        }
+        assert Item.objects.count() == 3
+
+    @pytest.mark.parametrize("form", ["csv", "xlsx", "json"])
+    def test_replace_deletes_the_others_of_the_named_pipe(self, engineer: Rest, form: str) -> None:
+        content, media_type = self.part(engineer, form)
+
+        plan = send(engineer, f"?format={form}&mode=replace&dry_run=true", content, media_type)
+        before = Item.objects.count()
+        done = send(engineer, f"?format={form}&mode=replace", content, media_type)
+
+        assert plan.json()["counts"]["delete"] == 1
+        assert before == 3
+        assert done.json()["counts"]["change"] == 1
+        assert sorted(Item.objects.values_list("pipe__name", "direction")) == [
+            ("P1", "reverse"),
+            ("P2", "forward"),
+        ]
+
+    @pytest.mark.parametrize("form", ["csv", "xlsx", "json"])
+    def test_replace_with_an_empty_table_deletes_nothing(self, engineer: Rest, form: str) -> None:
+        out = engineer.get(f"/items/template?format={form}")
+
+        done = send(engineer, f"?format={form}&mode=replace", out.content, out["Content-Type"])
+
+        assert done.json()["counts"]["delete"] == 0
+        assert Item.objects.count() == 3
+
+    def test_one_wrong_row_keeps_a_replacement_from_deleting(self, engineer: Rest) -> None:
+        wrong = "pipe,source_node,target_node\r\nP1,ns=2;s=A,nonsense\r\n"
+
+        answer = send(engineer, "?format=csv&mode=replace", wrong)
+
+        assert answer.status_code == 400
+        assert Item.objects.count() == 3
 
 
 class TestExport:

@@ -114,6 +114,25 @@ def test_the_same_rule_again_changes_nothing_and_with_other_fields_changes_them(
     assert set(Item.objects.values_list("note", flat=True)) == {"by rule"}
 
 
+def test_what_a_server_tells_of_itself_is_mapped_only_if_it_is_the_root(
+    engineer: Rest, folder: Path
+) -> None:
+    for server in "AB":
+        writer = CacheWriter(folder, server)
+        uri = f"urn:{server.lower()}"
+        writer.begin(Found("i=85", 0, "", "", 1, is_property=False))
+        writer.add(1, [Found("i=2253", 0, "Server", "Server", 1, is_property=False)])
+        writer.add(2, [Found("i=2267", 0, "ServiceLevel", "", 2, is_property=False)])
+        meta = {"server": server, "endpoint": ENDPOINTS[server], "namespaces": f"\n\n{uri}"}
+        writer.finish({**META, **meta})
+
+    usual = generate(engineer, "?dry_run=true").json()
+    wanted = generate(engineer, "?dry_run=true", source_root="i=2253", target_root="i=2253").json()
+
+    assert (usual["counts"]["add"], usual["unmatched"]) == (0, [])
+    assert wanted["counts"]["add"] == 1
+
+
 def test_a_folder_is_mapped_to_another_with_a_rename(engineer: Rest, folder: Path) -> None:
     browsed(folder, "A", {"Area1": doubles("T1"), "Area2": doubles("T1")})
     browsed(folder, "B", {"Unit": doubles("Tag1")})

@@ -23,7 +23,8 @@ from pipes.pki import Pki
 ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = ROOT / "tests" / "foreign"
 NAMESPACE = "urn:test:plant"
-PATHS = {"asyncua": "/plant/", "node": "", "hostile": "/hostile"}
+PATHS = {"asyncua": "/plant/", "node": "", "hostile": "/hostile", "vast": "/hostile"}
+MODULES = {"asyncua": "plant"}
 
 
 def free_port() -> int:
@@ -49,7 +50,7 @@ def node_id(name: str) -> str:
 
 
 class Plant:
-    """``maker`` is ``asyncua``, ``node`` or ``hostile``; the port stays the same over restarts."""
+    """``maker`` is ``asyncua``, ``node``, ``hostile`` or ``vast``; a restart keeps the port."""
 
     def __init__(self, maker: str = "asyncua", **options: Any) -> None:
         self.maker = maker
@@ -68,7 +69,7 @@ class Plant:
         if self.maker == "node":
             command = ["node", str(FOREIGN / "server.js"), *arguments]
         else:
-            module = "tests.servers.plant" if self.maker == "asyncua" else "tests.servers.hostile"
+            module = f"tests.servers.{MODULES.get(self.maker, self.maker)}"
             command = [sys.executable, "-m", module, *arguments]
         self._unread = b""
         self._process = subprocess.Popen(

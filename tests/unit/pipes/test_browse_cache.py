@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from pipes.browse_cache import BrowseCache, CacheError, cache_file
-from pipes.browse_writer import BROWSED, REFUSED, BusyError, CacheWriter, Described, Found
+from pipes.browse_writer import (
+    BROWSED,
+    REFUSED,
+    BusyError,
+    CacheWriter,
+    Described,
+    Found,
+    forget_others,
+)
 
 META = {"server": "A", "endpoint": "opc.tcp://a", "node": "i=85", "browsed_at": "now"}
 ROOT = Found("i=85", 0, "", "", 1, is_property=False)
@@ -109,6 +118,19 @@ def test_a_reader_keeps_what_it_has_opened(tmp_path):
         assert len(list(cache.walk(1))) == 5
     with BrowseCache(tmp_path, "A", "opc.tcp://a") as cache:
         assert list(cache.walk(1)) == []
+
+
+def test_what_is_known_of_servers_that_are_gone_is_forgotten(tmp_path):
+    for server in ("A", "Gone", "New"):
+        written(tmp_path, server).finish(META)
+    for path in tmp_path.glob(f"{cache_file(tmp_path, 'gone').stem}.*"):
+        os.utime(path, (1000, 1000))
+
+    forget_others(tmp_path, ["a"], 2000.0)
+
+    assert cache_file(tmp_path, "A").exists()
+    assert cache_file(tmp_path, "New").exists(), "another worker may have made it just now"
+    assert not list(tmp_path.glob(f"{cache_file(tmp_path, 'Gone').stem}*"))
 
 
 def test_one_writer_at_a_time(tmp_path):
