@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from django.db import models
 
-from pipes.core.fields import Kind, complete
+from pipes.core.fields import Kind, complete, complete_item
 
 
 class Configured(models.Model):
@@ -96,7 +96,7 @@ class Item(Configured):
 
     def complete(self) -> dict[str, Any]:
         """The contract's body without ``status``."""
-        return complete(Kind.ITEM, self.trimmed)
+        return complete_item(self.trimmed, self.pipe.trimmed)
 
 
 class Revision(models.Model):

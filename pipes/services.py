@@ -19,7 +19,7 @@ from pipes.commits import commit, planned
 from pipes.core import configuration as core
 from pipes.core.configuration import Key
 from pipes.core.draft import Draft
-from pipes.core.fields import Kind, apply_patch, complete, read_patch
+from pipes.core.fields import Kind, apply_patch, complete, complete_item, read_patch
 from pipes.core.plan import MOST_ROWS, Plan
 from pipes.core.wanted import Json
 from pipes.history import document_of, plan_restore, restore, revision_rows
@@ -287,12 +287,18 @@ def changed_fields(kind: Kind | str, key: Key, patch: Raw) -> frozenset[str]:
     with database():
         row = find(kind, key)
     checked, errors = read_patch(kind, patch)
-    old, new = complete(kind, row.trimmed), complete(kind, apply_patch(row.trimmed, checked))
+    old, new = (_whole(row, body) for body in (row.trimmed, apply_patch(row.trimmed, checked)))
     changed = {name for name in old if old[name] != new[name]}
     changed.update(error.field.split(".")[0] for error in errors)
     if kind is Kind.SERVER and patch.get("password") is not None:
         changed.add("password")
     return frozenset(changed)
+
+
+def _whole(row: Server | Pipe | Item, body: Mapping[str, Json]) -> dict[str, Json]:
+    if isinstance(row, Item):
+        return complete_item(body, row.pipe.trimmed)
+    return complete(Kind.SERVER if isinstance(row, Server) else Kind.PIPE, body)
 
 
 def find(kind: Kind, key: Key) -> Server | Pipe | Item:

@@ -285,6 +285,17 @@ def complete(kind: Kind, body: Body) -> dict[str, Json]:
     return whole
 
 
+def complete_item(body: Body, pipe: Body) -> dict[str, Json]:
+    """As `complete`, with the kind that the item has on its pipe: a queue of the pipe is its own.
+
+    What may change on both sides is a state everywhere.
+    """
+    whole = complete(Kind.ITEM, body)
+    if "kind" not in body and pipe.get("overflow") == "queue" and whole["direction"] != "both":
+        whole["kind"] = "queue"
+    return whole
+
+
 def flatten(kind: Kind, body: Body) -> dict[str, Json]:
     """A body whose objects are dotted fields (``transform.gain``), as in plans and tables."""
     flat: dict[str, Json] = {}

@@ -11,6 +11,7 @@ from pipes.core.fields import (
     apply_patch,
     check_whole,
     complete,
+    complete_item,
     flatten,
     read_patch,
 )
@@ -312,3 +313,21 @@ def test_a_field_that_is_read_alone_raises_its_errors() -> None:
     with pytest.raises(WrongError, match="must be forward, reverse or both"):
         FIELDS[Kind.ITEM]["direction"].read(Kind.ITEM, "up")
     assert FIELDS[Kind.ITEM]["direction"].read(Kind.ITEM, None) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "pipe", "kind"),
+    [
+        pytest.param({}, {}, "state", id="a state by default"),
+        pytest.param({}, {"overflow": "queue"}, "queue", id="a queue on a pipe with queues"),
+        pytest.param({"direction": "both"}, {"overflow": "queue"}, "state", id="not of both sides"),
+        pytest.param({"kind": "event"}, {"overflow": "queue"}, "event", id="an event stays one"),
+        pytest.param({"kind": "queue"}, {}, "queue", id="a queue of its own"),
+    ],
+)
+def test_an_item_shows_the_kind_that_it_has_on_its_pipe(
+    body: dict[str, Any], pipe: dict[str, Any], kind: str
+) -> None:
+    item = {"id": 1, "pipe": "P", "source_node": "i=1", "target_node": "i=2", **body}
+
+    assert complete_item(item, pipe)["kind"] == kind
