@@ -300,6 +300,13 @@ class TestPipesAndItems:
         ) == {"note", "transform"}
         assert services.changed_fields("server", "A", {"password": "x"}) == {"password"}
 
+    def test_the_kind_that_a_pipe_with_queues_gives_is_shown_and_is_no_change(self) -> None:
+        make_plant(1)
+        services.change_pipe("P", {"overflow": "queue"}, user="u")
+
+        assert Item.objects.get(pk=1).complete()["kind"] == "queue"
+        assert services.changed_fields("item", 1, {"kind": "queue"}) == frozenset()
+
 
 class TestRevisions:
     def test_every_revision_can_be_restored(self) -> None:
