@@ -87,6 +87,10 @@ def _pipes(pipes: Sequence[Body]) -> Iterator[Metric]:
     for field, name, text in (
         ("writes", "mirrorsite_pipe_writes", "Values written since the pipe started."),
         ("errors", "mirrorsite_pipe_errors", "Values that the target refused."),
+        ("unknown", "mirrorsite_pipe_unknown_writes", "Writes without an answer."),
+        ("verified", "mirrorsite_pipe_verified_writes", "Writes read back as written."),
+        ("mismatched", "mirrorsite_pipe_mismatched_writes", "Writes read back as another value."),
+        ("unverified", "mirrorsite_pipe_unverified_writes", "Writes that were not read back."),
         ("conflated", "mirrorsite_pipe_conflated", "Changes overtaken by newer ones."),
     ):
         counter = CounterMetricFamily(name, text, labels=["pipe"])

@@ -52,6 +52,15 @@ class Faults:
             self._owed.add(handle)
         return fault
 
+    def note(self, handle: int, message: str) -> None:
+        """Count an error that does not keep the item from being written."""
+        before = self.last.get(handle)
+        repeats = before is not None and before.message == message
+        count = before.count + 1 if before is not None and repeats else 1
+        self.last[handle] = Fault(0, message, time.time_ns(), count, retries=False)
+        self.counts[handle] += 1
+        self.total += 1
+
     def owe(self, handle: int) -> None:
         """A throttled item has a newer value."""
         self._owed.add(handle)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Final
@@ -23,7 +23,9 @@ from pipes.core.binary import DecodeError, comparable
 from pipes.core.choices import Direction, ItemKind, Timestamps, Trigger
 from pipes.core.conversion import Rejected, TargetType
 from pipes.core.echo import WriteResult
+from pipes.core.incidents import Incident, Incidents, Trouble
 from pipes.core.index_range import IndexRange
+from pipes.core.json_values import value_text
 from pipes.core.learning import Lesson, lesson_of
 from pipes.core.losses import Cause, Losses
 from pipes.core.quality import Ability, writes_source_timestamp
@@ -54,6 +56,7 @@ from pipes.initial import InitialWrites
 from pipes.staleness import Staleness
 from pipes.targets import Targets
 from pipes.translation import Translator
+from pipes.verify import ReadBack
 from pipes.writer import Writer
 from redundancy.gate import TargetGate
 
@@ -65,6 +68,9 @@ HAS_SOURCE_TIMESTAMP: Final = 0x04
 DRAIN_SECONDS: Final = 0.5
 #: Refusals of one item that may be over at the next try, with nothing changed.
 PASSING: Final = frozenset({Retry.RETRY_LATER, Retry.SPLIT_BATCH, Retry.RECONNECT})
+#: What becomes of a value that the target does not hold: nothing, until it changes.
+NEXT_CHANGE: Final = "the next change is written again"
+NEWEST_AGAIN: Final = "the newest value is written again"
 NODE_UNKNOWN: Final = code_of("BadNodeIdUnknown")
 TYPE_ASKED_FOR: Final = "the server is being asked for the definition of the structure"
 
@@ -133,6 +139,10 @@ class Flow:
         self.delivery: Delivery | None = None  # there is one as soon as an item asks for more
         self._initial = InitialWrites(pipe.initial_write, self.writer)
         self.writer.watched = self.echoes.handles
+        self.incidents = Incidents()
+        self.read_back = ReadBack(
+            self.name, self, self.writer.ledger, self.targets.prefixes, self._now
+        )
         self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
         self.staleness = Staleness(self.feed, self.last, self._now)
 
@@ -171,6 +181,7 @@ class Flow:
         self.echoes.reset()
         if connection is self.writing:
             self.writer.connected(connection, session)
+            self.read_back.connected(session)
             self.targets.connected()
             self.faults.reset_throttles()
             self._first.update(self.last.keys() - self._queued())
@@ -199,6 +210,7 @@ class Flow:
         self._unseen.clear()  # nothing is due until its target is known again
         self._initial.target_lost()
         self.writer.disconnected()
+        self.read_back.disconnected()
         self.targets.disconnected()
 
     def tick(self, now: float) -> None:
@@ -210,6 +222,7 @@ class Flow:
             self.targets.tick(session, now)
         self.feed.tick(now)
         self.staleness.tick(now)
+        self.read_back.tick(now)
         due = self.faults.due(now)
         due += [handle for handle, when in self._holds.items() if when <= now]
         if due:
@@ -230,6 +243,7 @@ class Flow:
         self._unsubscribed.update(item.id for item in new)
         self.echoes.handles.update(i.id for i in new if i.direction is Direction.BOTH)
         self.writer.pending.limit = max(1, len(self.items))
+        self.writer.ledger.expect(len(self.items))
         self.targets.add({item.id: self._written_node(item) for item in new})
         self.feed.add(self._feed_item(item) for item in new)
 
@@ -251,6 +265,9 @@ class Flow:
             self.writer.refresh.add(item.id, item.refresh_seconds, self._now())
         if not self._rules[item.id].quality.is_plain:
             self._minded.add(item.id)
+        if item.verify:
+            self.read_back.checks.add(item.id, both_ways=item.direction is Direction.BOTH)
+            self.writer.read_back = self.read_back
         return True
 
     def _make_delivery(self) -> Delivery:
@@ -286,6 +303,7 @@ class Flow:
         self.targets.remove(handles)
         self.writer.forget(handles)
         self.faults.forget(handles)
+        self.read_back.forget(handles)
         self._unsubscribed.difference_update(handles)
         self._first.difference_update(handles)
         self._minded.difference_update(handles)
@@ -509,7 +527,7 @@ class Flow:
         if not isinstance(translated, bytes):
             self._leave_untranslated(handle, translated)
             return None
-        value = translated
+        came, value = value, translated
         target = _target(info.type, info.value_rank, self._ability(), info.dimensions)
         decision = decide_transfer(value, rule, target, history, self._now())
         self._holds.pop(handle, None)
@@ -517,6 +535,7 @@ class Flow:
             self._unseen.pop(handle, None)  # until it is Good, each of its values is decided about
         if isinstance(decision, Write):
             self.held_back.pop(handle, None)
+            self.writer.originates(handle, came, decision.value)
             return self._unless_held(handle, value, decision.value, rule, target)
         self._leave(handle, decision)
         return None
@@ -646,6 +665,46 @@ class Flow:
     def recovered(self, handles: Iterable[int]) -> None:
         self.faults.clear(handles)
 
+    def failing(self) -> list[tuple[int, str]]:
+        """The items in error, and why."""
+        faults = [(handle, fault.message) for handle, fault in self.faults.current.items()]
+        return faults + list(self.read_back.mismatches.items())
+
+    @property
+    def target_name(self) -> str:
+        """The server that is written."""
+        return self.writing.name
+
+    def written_node(self, item: Item) -> str:
+        return self._written_node(item)[0]
+
+    def unanswered(self, values: Mapping[int, bytes], why: str) -> None:
+        if self.delivery is not None:  # an event is told of by name, however many there are
+            values = {handle: v for handle, v in values.items() if not self._is_event(handle)}
+        self.incidents.unknown(values, f"{why}; {NEWEST_AGAIN}")
+
+    def _is_event(self, handle: int) -> bool:
+        item = self.items.get(handle)
+        return item is not None and kind_of(item, self.pipe) is ItemKind.EVENT
+
+    def contradicted(self, handle: int, sent: bytes, found: bytes) -> str:
+        why = (
+            f"wrote {value_text(sent)}, but {self.writing.name} holds {value_text(found)}: "
+            f"another client writes the node or the server alters values; {NEXT_CHANGE}"
+        )
+        if handle not in self.read_back.mismatches:
+            incident = Incident(Trouble.MISMATCH, handle, sent, NEXT_CHANGE, found=found)
+            self.incidents.add(incident)
+        self.faults.note(handle, why)
+        return why
+
+    def _tell_refused(self, handle: int, value: bytes, status: int) -> None:
+        """The first refusal of an item, and one for another reason, is an event."""
+        before = self.faults.current.get(handle)
+        if before is None or before.status != status:
+            why = f"{name_of(status)}: {advise(status).sentence}"
+            self.incidents.add(Incident(Trouble.REFUSED, handle, value, why, status))
+
     def write_refused(self, handle: int, value: bytes, status: int) -> None:
         """Do what the table advises for this status."""
         if handle not in self.items:
@@ -661,6 +720,7 @@ class Flow:
             self._rules[handle] = self._rules[handle].watching_type()
             self._read_target_again(handle)
         else:
+            self._tell_refused(handle, value, status)
             is_passing = advice.retry in PASSING
             self._fault(handle, status, why, retries=is_passing)
             if self.writer.pending.withdraw(handle, for_good=not is_passing):

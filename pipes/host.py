@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from pipes import ledger_answer
 from pipes.browsing import Browsing
 from pipes.claims import Claims
 from pipes.connections import ServerConnection
@@ -98,6 +99,7 @@ class PipeHost:
             {
                 "status": self._answer_status,
                 "items": self._answer_items,
+                "ledger": self._answer_ledger,
                 "namespaces": self._answer_namespaces,
                 **self._browsing.handlers,
             },
@@ -331,6 +333,9 @@ class PipeHost:
             for runner in self.runners.values()
             for item_id in ids & runner.pipe.items.keys()
         }
+
+    async def _answer_ledger(self, params: dict[str, Any]) -> dict[str, Any]:
+        return ledger_answer.answer(self.runners.values(), params)
 
     # -- claiming -------------------------------------------------------------------------------
 

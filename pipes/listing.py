@@ -134,6 +134,29 @@ def pick(
     return found
 
 
+def asked(request: Request, filters: Mapping[str, Filter]) -> dict[str, Any]:
+    """The filters that the query has, read; for lists that are neither rows nor in memory.
+
+    Raises:
+        Problem: as `select`.
+    """
+    _refuse_unknown(request, filters)
+    return {
+        name: _parsed(name, request.query_params[name], each)
+        for name, each in filters.items()
+        if name in request.query_params
+    }
+
+
+def searched(
+    request: Request, rows: QuerySet[AnyModel], fields: Sequence[str]
+) -> QuerySet[AnyModel] | None:
+    """The ``rows`` with the text of ``?search=`` in one of ``fields``; None without a text."""
+    if _search_text(request) == "":
+        return None
+    return _searched(request, rows, Listing(fields, {}))
+
+
 def _refuse_unknown(request: Request, filters: Iterable[str]) -> None:
     allowed = sorted(_OWN | set(filters))
     for name in request.query_params:

@@ -123,18 +123,28 @@ def poke(revision: int) -> bool:
 
 
 def _ask_all(method: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    station = settings.STATION
-    sockets = [station.host_socket(index) for index in range(1, station.pipe_workers + 1)]
-    present = [socket for socket in sockets if socket.exists()]
+    everybody = range(1, settings.STATION.pipe_workers + 1)
+    answers = ask_each(method, dict.fromkeys(everybody, params))
+    return [answer for answer in answers.values() if answer is not None]
 
-    def ask(path: Any) -> dict[str, Any] | None:
+
+def ask_each(
+    method: str, questions: Mapping[int, Mapping[str, Any]]
+) -> dict[int, dict[str, Any] | None]:
+    """Ask pipe workers by their number, each its own; None for one that does not answer."""
+    station = settings.STATION
+
+    def ask(index: int) -> dict[str, Any] | None:
+        path = station.host_socket(index)
         try:
-            answer = call(path, method, params, timeout=HOST_SECONDS)
+            answer = call(path, method, questions[index], timeout=HOST_SECONDS)
         except (CommandUnavailable, CommandError):
             return None
         return answer if isinstance(answer, dict) else None
 
-    return [answer for answer in _in_parallel(ask, present) if answer is not None]
+    present = [index for index in questions if station.host_socket(index).exists()]
+    answers = dict(zip(present, _in_parallel(ask, present), strict=True))
+    return {index: answers.get(index) for index in questions}
 
 
 def _in_parallel(ask: Callable[[Any], Any], paths: Sequence[Any]) -> list[Any]:
@@ -212,6 +222,7 @@ def _item_status(state: ItemState, reason: str) -> Status:
         "reason": reason,
         "source": None,
         "written": None,
+        "verified": None,
         "last_error": None,
         "writes": 0,
         "errors": 0,

@@ -14,6 +14,7 @@ from pipes.core.reasons import Reason
 from pipes.core.reconcile import PipeChange
 from pipes.core.wanted import Item, Pipe
 from pipes.flow import Flow
+from pipes.incidents import WriteEvents
 from redundancy.core.events import EventKind, Severity
 from redundancy.gate import WriteGate
 from redundancy.signals import emit
@@ -40,6 +41,7 @@ class PipeRunner:
         self.rate = Rate(asyncio.get_running_loop().time())
         self._was_running = False
         self._failing = False
+        self._write_events = WriteEvents()
         self._add(pipe.items.values())
         for flow in self.flows:
             flow.start()
@@ -83,6 +85,7 @@ class PipeRunner:
         self.rate.count(now, self.writes)
         self._report_edges()
         self._report_losses(now)
+        self._write_events.report(self.pipe, self.flows, now)
 
     @property
     def writes(self) -> int:
@@ -122,17 +125,17 @@ class PipeRunner:
                 self._emit(Reason.PIPE_RUNNING, Severity.INFO)
             else:
                 self._emit(Reason.PIPE_WAITING, Severity.LOW, what=why)
-        faults = [fault for flow in self.flows for fault in flow.faults.current.items()]
+        faults = [failure for flow in self.flows for failure in flow.failing()]
         if bool(faults) != self._failing:
             self._failing = bool(faults)
             if faults:
-                item, fault = faults[0]
+                item, why = faults[0]
                 self._emit(
                     Reason.ITEMS_FAILING,
                     Severity.HIGH,
                     count=len(faults),
                     item=item,
-                    why=fault.message,
+                    why=why,
                 )
             else:
                 self._emit(Reason.ITEMS_RECOVERED, Severity.INFO)

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from pipes.core.choices import ItemState, PipeState, ServerState
+from pipes.core.choices import Direction, ItemState, PipeState, ServerState
 from pipes.core.fields import FIELDS, Field, Kind
+from pipes.core.ledger import Outcome
 from pipes.core.nested import Child
 
 Schema = dict[str, Any]
@@ -40,6 +41,7 @@ def components() -> dict[str, Schema]:
         "Server": _configured(Kind.SERVER, _server_status()),
         "Pipe": _configured(Kind.PIPE, _pipe_status()),
         "Item": _configured(Kind.ITEM, _item_status()),
+        "LedgerEntry": _ledger_entry(),
         "Plan": _plan(),
         "Problem": _problem(),
         "Configuration": _configuration(),
@@ -81,7 +83,11 @@ def ref(name: str) -> Schema:
 
 def listed(name: str, filters: Iterable[str]) -> dict[str, Any]:
     """A list with paging, search, order and filters."""
-    page = _object(
+    return {"parameters": list_parameters(filters), "responses": _responses(200, _page(name))}
+
+
+def _page(name: str) -> Schema:
+    return _object(
         {
             "count": _WHOLE,
             "next": _nullable({"type": "string", "format": "uri"}),
@@ -89,7 +95,26 @@ def listed(name: str, filters: Iterable[str]) -> dict[str, Any]:
             "results": _list(ref(name)),
         }
     )
-    return {"parameters": list_parameters(filters), "responses": _responses(200, page)}
+
+
+def ledger() -> dict[str, Any]:
+    """The list of writes: as other lists, with what the reader should know of it."""
+    parameters = [
+        _query("limit", int, "How many; default 100, at most 1000"),
+        _query("offset", int, "How many to leave out first"),
+        _query("search", str, "Part of a node or note of the item, or of its pipe's name"),
+        _choice("ordering", ["-at"], "Newest first, and nothing else"),
+        _query("item", int, "Only writes of this item"),
+        _query("pipe", str, "Only writes of this pipe"),
+        _choice("outcome", [str(each) for each in Outcome], "Only those with this outcome"),
+        _query("verified", bool, "Only those that were read back: as written, or otherwise"),
+    ]
+    page = _page("LedgerEntry")
+    page["properties"]["notes"] = {
+        **_list(_TEXT),
+        "description": "Since when the list is complete; pipe workers that do not answer",
+    }
+    return {"parameters": parameters, "responses": _responses(200, page)}
 
 
 def list_parameters(filters: Iterable[str]) -> list[OpenApiParameter]:
@@ -400,12 +425,31 @@ def _item_status() -> Schema:
             "reason": _TEXT,
             "source": _nullable(_object(source)),
             "written": _nullable(_object(written_)),
+            "verified": _nullable(_YES_NO),
             "last_error": _nullable(_ANY_OBJECT),
             "writes": _WHOLE,
             "would_write": _WHOLE,
             "queued": _WHOLE,
             "errors": _WHOLE,
             "age_ms": _nullable(_NUMBER),
+        }
+    )
+
+
+def _ledger_entry() -> Schema:
+    value = _object({"value": {}, "status": _TEXT, "source_timestamp": _nullable(_TEXT)})
+    return _object(
+        {
+            "at": {**_INSTANT, "description": "When it was sent"},
+            "item": _WHOLE,
+            "pipe": _TEXT,
+            "direction": _state((Direction.FORWARD, Direction.REVERSE)),
+            "requested": {**value, "description": "What the source said"},
+            "sent": {**value, "description": "What went to the target"},
+            "outcome": _state(Outcome),
+            "status": {**_nullable(_TEXT), "description": "The target's answer"},
+            "verified": {**_nullable(_YES_NO), "description": "Read back; null: not done"},
+            "reason": _TEXT,
         }
     )
 

@@ -75,8 +75,25 @@ def pipe_status(runner: PipeRunner) -> Body:
         "lost_at_source": sum(flow.losses.counts[Cause.SOURCE] for flow in runner.flows),
         "received": sum(flow.received for flow in runner.flows),
         "unknown": sum(flow.writer.unknown for flow in runner.flows),
+        **_ledger(runner),
         "healed_subscriptions": sum(flow.healed_subscriptions for flow in runner.flows),
         "healed_items": sum(flow.staleness.healed for flow in runner.flows),
+    }
+
+
+def _ledger(runner: PipeRunner) -> Body:
+    """What the write ledgers of both directions hold, and what reading back came to."""
+    ledgers = [flow.writer.ledger for flow in runner.flows]
+    checks = [flow.read_back.checks for flow in runner.flows]
+    since = max(each.complete_since_ns for each in ledgers)
+    return {
+        "rejected": sum(each.rejected for each in ledgers),
+        "verified": sum(each.verified for each in checks),
+        "mismatched": sum(each.mismatched for each in checks),
+        "unverified": sum(each.unverified for each in checks),
+        "ledger_values": sum(each.values for each in ledgers),
+        "ledger_dropped": sum(each.dropped for each in ledgers),
+        "ledger_since": _iso(datetime.fromtimestamp(since / 1e9, UTC)),
     }
 
 
@@ -88,13 +105,24 @@ def item_state(runner: PipeRunner, item: Item) -> tuple[ItemState, str]:
         fault = flow.faults.current.get(item.id)
         if fault is not None:
             return ItemState.ERROR, fault.message
+        mismatch = flow.read_back.mismatches.get(item.id)
+        if mismatch is not None:
+            return ItemState.ERROR, mismatch
     flow = _leading(runner, item)
     value = flow.last.get(item.id)
     if value is None:
         return ItemState.WAITING, f"no value from {flow.reading.name} yet"
     if flow.reading.session is None:
         return ItemState.STALE, f"{flow.reading.name} is not connected"
-    return _state_of(value, flow.held_back.get(item.id, ""))
+    return _state_of(value, flow.held_back.get(item.id, "") or _not_read_back(flow, item.id))
+
+
+def _not_read_back(flow: Flow, handle: int) -> str:
+    """Why the writes of an item that asks for it are not verified."""
+    status = flow.read_back.checks.unreadable.get(handle)
+    if status is None:
+        return ""
+    return f"written, but {flow.writing.name} does not let it be read back: {name_of(status)}"
 
 
 def _state_of(value: bytes, held_back: str) -> tuple[ItemState, str]:
@@ -122,6 +150,7 @@ def item_status(runner: PipeRunner, item: Item) -> Body:
         "reason": reason,
         "source": _value(newest),
         "written": _written(runner, item),
+        "verified": _verified(runner, item),
         "last_error": _last_error(runner, item),
         "writes": 0 if is_dry else writes,
         "would_write": writes if is_dry else 0,
@@ -164,6 +193,13 @@ def _written(runner: PipeRunner, item: Item) -> Body | None:
         "at": _iso(at),
         "dry_run": runner.pipe.dry_run,
     }
+
+
+def _verified(runner: PipeRunner, item: Item) -> bool | None:
+    """What reading back the last judged write came to; false as soon as it is in a direction."""
+    known = [flow.read_back.checks.results.get(item.id) for flow in _flows(runner, item)]
+    results = [result for result in known if result is not None]
+    return all(results) if results else None
 
 
 def _last_error(runner: PipeRunner, item: Item) -> Body | None:

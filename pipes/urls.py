@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from pipes.views import certificates, configuration, files, generate, items, pipes, servers
+from pipes.views import certificates, configuration, files, generate, items, ledger, pipes, servers
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("servers", servers.ServersView.as_view()),
@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("items/import", files.ImportView.as_view()),
     path("items/export", files.ExportView.as_view()),
     path("items/template", files.TemplateView.as_view()),
+    path("ledger", ledger.LedgerView.as_view()),
     path("configuration", configuration.ConfigurationView.as_view()),
     path("configuration/revisions", configuration.RevisionsView.as_view()),
     path("configuration/revisions/<int:number>", configuration.RevisionView.as_view()),

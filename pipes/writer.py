@@ -21,6 +21,7 @@ from pipes.core.binary import source_timestamp
 from pipes.core.choices import CodecName
 from pipes.core.echo import WriteResult
 from pipes.core.latency import Latency
+from pipes.core.ledger import Batch, Ledger
 from pipes.core.pending import Pending
 from pipes.core.refresh import Refresh
 from pipes.core.retries import Retry, advise
@@ -32,6 +33,7 @@ from pipes.core.window import Window
 from pipes.opcua.dry_run import DryRunLane
 from pipes.opcua.lane import WriteLane, WriteOutcome
 from pipes.opcua.session import Session
+from pipes.verify import ReadBack
 
 LARGEST_BATCH: Final = 5_000
 #: Values of no fixed size fill one request up to here; a larger one goes alone.
@@ -43,6 +45,9 @@ MOST_LOSSES: Final = 2
 SAMPLES_PER_BATCH: Final = 2
 #: Written values that wait to be entered in the tables; this bounds their memory.
 FOLD_AT: Final = 4_000
+#: A value of fixed size, at most: a Guid with status and time, in bytes.
+SMALL_SIZE: Final = 30
+ANSWERED_TOO_LATE: Final = "the answer came when its session was over"
 SERVICE_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 4.0
 TICKS_PER_MS: Final = 10_000
@@ -64,6 +69,9 @@ class Owner(Protocol):
 
     def recovered(self, handles: Iterable[int]) -> None:
         """These handles were in error and are written."""
+
+    def unanswered(self, values: Mapping[int, bytes], why: str) -> None:
+        """Nobody knows whether the server took these."""
 
 
 class Due(Protocol):
@@ -133,7 +141,7 @@ class Writer:
         self._held: dict[int, bytes] = {}
         self._written_at: dict[int, int] = {}
         self._counts: Counter[int] = Counter()
-        self._unfolded: list[tuple[dict[int, bytes], int]] = []  # batches written, and when
+        self._unfolded: list[tuple[Mapping[int, bytes], int]] = []  # batches written, and when
         self._unfolded_values = 0
         self.in_error: set[int] = set()
         self.watched: set[int] = set()
@@ -144,6 +152,9 @@ class Writer:
         self.latency = Latency()
         self.keep_timestamps = True
         self.bulky: set[int] = set()  # handles whose values have no fixed size
+        self.ledger = Ledger(time.time_ns())
+        self.origins: dict[int, bytes] = {}  # what the source said, where another value is due
+        self.read_back: ReadBack | None = None  # there is one when an item asks for it
         self.bare: set[int] = set()  # handles whose node alone takes no source timestamp
         self.pause = 0.0  # seconds between two tries while the server refuses whole requests
         self._codec = codec
@@ -180,7 +191,7 @@ class Writer:
         self._fold()
         return self._counts
 
-    def _note(self, batch: dict[int, bytes], wall_ns: int) -> None:
+    def _note(self, batch: Mapping[int, bytes], wall_ns: int) -> None:
         self._unfolded.append((batch, wall_ns))
         self._unfolded_values += len(batch)
         if self._unfolded_values >= FOLD_AT:
@@ -235,8 +246,16 @@ class Writer:
             written_at.pop(handle, None)
             counts.pop(handle, None)
             self._losses.pop(handle, None)
+            self.origins.pop(handle, None)
         for handles_of in (self.in_error, self.watched, self.bulky, self.bare):
             handles_of.difference_update(gone)
+
+    def originates(self, handle: int, value: bytes, due: bytes) -> None:
+        """What is ``due`` to be written was made of ``value``."""
+        if due is value:
+            self.origins.pop(handle, None)
+        else:
+            self.origins[handle] = value
 
     def offer(self, values: dict[int, bytes]) -> None:
         """Take values to be written; each handle has its prefix."""
@@ -318,7 +337,7 @@ class Writer:
             return ""
         return f"the connection ended {times} times while a value of {size} bytes was written"
 
-    def _note_loss(self, batch: dict[int, bytes]) -> None:
+    def _note_loss(self, batch: Mapping[int, bytes]) -> None:
         """A session ended, or did not answer, with this request on its way."""
         if len(batch) != 1:
             return
@@ -328,28 +347,47 @@ class Writer:
 
     def _send(self, lane: WriteLane, batch: dict[int, bytes], now: float) -> bool:
         wire = batch if self.keep_timestamps and not self.bare else self._without_timestamps(batch)
-        done = partial(self._answered, lane, wire, now)
+        entry = self.ledger.sending(
+            time.time_ns(), wire, None if wire is batch else batch, self._origins_of(batch)
+        )
         try:
-            sent = lane.write(self._prefixes, wire, self._may_write, done)
+            sent = lane.write(
+                self._prefixes, wire, self._may_write, partial(self._answered, lane, entry, now)
+            )
         except ConnectionError:
             sent = False
         if sent:
+            entry.size = self._size_of(entry)
             self.window.sent(now)
+            if self.read_back is not None:
+                self.read_back.checks.sending(wire)
         else:
             self._take_back(batch)
         return sent
 
-    def _take_back(self, batch: dict[int, bytes]) -> None:
+    def _size_of(self, entry: Batch) -> int:
+        """About; values of fixed size are not looked at."""
+        size = sum(map(len, entry.origins.values()))
+        if self.bulky:
+            return size + sum(map(len, entry.sent.values()))
+        return size + SMALL_SIZE * len(entry.sent)
+
+    def _origins_of(self, batch: dict[int, bytes]) -> dict[int, bytes]:
+        """What the source said, of those that go as something else."""
+        origins = self.origins
+        return {handle: origins[handle] for handle in batch.keys() & origins} if origins else {}
+
+    def _take_back(self, batch: Mapping[int, bytes]) -> None:
         """What was not sent, or refused unread, stays due unless newer values came."""
         self.pending.retry(batch)
         self._settle_unknown(batch)
 
-    def _leave_open(self, batch: dict[int, bytes]) -> None:
+    def _leave_open(self, batch: Mapping[int, bytes]) -> None:
         """What was not answered, or in a way that leaves it open, is no event's second try."""
         self.pending.unknown(batch)
         self._settle_unknown(batch)
 
-    def _settle_unknown(self, batch: dict[int, bytes]) -> None:
+    def _settle_unknown(self, batch: Mapping[int, bytes]) -> None:
         for handle in batch.keys() & self.watched:
             self._owner.settled(handle, WriteResult.UNKNOWN)
 
@@ -362,33 +400,42 @@ class Writer:
     # -- answers --------------------------------------------------------------------------------
 
     def _answered(
-        self, lane: WriteLane, batch: dict[int, bytes], sent_at: float, outcome: WriteOutcome
+        self, lane: WriteLane, entry: Batch, sent_at: float, outcome: WriteOutcome
     ) -> None:
         self._answered_one.set()
         if lane is not self._lane:
-            self._answered_too_late(batch)
+            self._answered_too_late(entry, outcome.failure)
             return
         if outcome.failure:
-            self._unanswered(batch, outcome.failure)
+            self._unanswered(entry, outcome.failure)
             return
         self.window.answered(self._now() - sent_at)
         if is_bad(outcome.service_result):
-            self._all_refused(batch, outcome.service_result)
+            self._all_refused(entry, outcome.service_result)
         elif outcome.results is None:
-            self._written(batch)
+            if not self.dry_run:
+                self.ledger.acked(entry)
+            self._written(entry)
         else:
-            self._some_refused(batch, outcome.results)
+            self._some_refused(entry, outcome.results)
         self.flush()
 
-    def _answered_too_late(self, batch: dict[int, bytes]) -> None:
+    def _answered_too_late(self, entry: Batch, failure: str) -> None:
         """An answer of a session that is over says nothing about the present one."""
-        self._note_loss(batch)
-        self.unknown += len(batch)
-        self.pending.abandoned(batch)
+        self.pending.abandoned(entry.asked)
+        self._note_unknown(entry, failure or ANSWERED_TOO_LATE)
         self.flush()
 
-    def _written(self, batch: dict[int, bytes]) -> None:
-        wall_ns = time.time_ns()
+    def _note_unknown(self, entry: Batch, why: str) -> None:
+        self._note_loss(entry.sent)
+        if self.dry_run:
+            return
+        self.unknown += len(entry.sent)
+        self.ledger.unanswered(entry, why)
+        self._owner.unanswered(entry.sent, why)
+
+    def _written(self, entry: Batch) -> None:
+        batch, wall_ns = entry.sent, time.time_ns()
         self.pause = 0.0
         if self._losses:
             for handle in batch.keys() & self._losses.keys():
@@ -403,6 +450,10 @@ class Writer:
             self.writes += len(batch)
             self.sample = next(iter(batch.values()), b"")
             self._measure(batch, wall_ns)
+        self._tell_written(entry)
+
+    def _tell_written(self, entry: Batch) -> None:
+        batch = entry.sent
         if self.in_error and (well := batch.keys() & self.in_error):
             self.in_error -= well
             self._owner.recovered(well)
@@ -411,8 +462,10 @@ class Writer:
             result = WriteResult.REFUSED if self.dry_run else WriteResult.WRITTEN
             for handle in batch.keys() & self.watched:
                 self._owner.settled(handle, result)
+        if self.read_back is not None:
+            self.read_back.written(entry)
 
-    def _measure(self, batch: dict[int, bytes], wall_ns: int) -> None:
+    def _measure(self, batch: Mapping[int, bytes], wall_ns: int) -> None:
         """Latency of a few values of the batch: SourceTimestamp to acknowledged write."""
         offset = self._connection.clock_offset_ticks if self._connection is not None else 0
         now_ticks = unix_to_ticks(wall_ns / 1e9) + offset
@@ -422,30 +475,38 @@ class Writer:
             if stamp is not None:
                 self.latency.add(max(0.0, (now_ticks - stamp) / TICKS_PER_MS))
 
-    def _some_refused(self, batch: dict[int, bytes], results: Sequence[int]) -> None:
-        refused = {
-            handle: status for handle, status in zip(batch, results, strict=True) if is_bad(status)
-        }
-        self._written({h: value for h, value in batch.items() if h not in refused})
+    def _some_refused(self, entry: Batch, results: Sequence[int]) -> None:
+        batch = entry.sent
+        statuses = dict(zip(batch, results, strict=True))
+        refused = {handle: status for handle, status in statuses.items() if is_bad(status)}
+        self._written(self.ledger.split(entry, statuses, refused))
         for handle, status in refused.items():
             self._refused(handle, batch[handle], status)
 
-    def _all_refused(self, batch: dict[int, bytes], status: int) -> None:
+    def _all_refused(self, entry: Batch, status: int) -> None:
+        batch = entry.sent
         retry = advise(status).retry
+        if retry is Retry.RECONNECT or (retry is Retry.RETRY_LATER and len(batch) > 1):
+            self._left_open(entry, status, retry)
+            return
+        self.ledger.refused(entry, dict.fromkeys(batch, status))
         if retry is Retry.SPLIT_BATCH and len(batch) > 1:
             self._limit = max(1, len(batch) // 2)
-            self._take_back(batch)
-        elif retry is Retry.RECONNECT:
-            self._leave_open(batch)
-            if self._connection is not None:
-                self._connection.give_up_session(f"a write was answered {name_of(status)}")
-        elif retry is Retry.RETRY_LATER and len(batch) > 1:
-            self._leave_open(batch)
-            self.pause = min(LONGEST_PAUSE, max(SERVICE_PAUSE, 2 * self.pause))
-            self._paused_until = self._now() + self.pause
+            self._take_back(entry.asked)
         else:
             for handle, value in batch.items():
                 self._refused(handle, value, status)
+
+    def _left_open(self, entry: Batch, status: int, retry: Retry) -> None:
+        """The answer to a whole request does not say what was done of it; it is written again."""
+        why = f"the request was answered {name_of(status)}"
+        self.ledger.unanswered(entry, why)
+        self._leave_open(entry.asked)
+        if retry is Retry.RETRY_LATER:
+            self.pause = min(LONGEST_PAUSE, max(SERVICE_PAUSE, 2 * self.pause))
+            self._paused_until = self._now() + self.pause
+        elif self._connection is not None:
+            self._connection.give_up_session(f"a write was answered {name_of(status)}")
 
     def _refused(self, handle: int, value: bytes, status: int) -> None:
         self.pending.declined(handle)
@@ -453,12 +514,11 @@ class Writer:
             self._owner.settled(handle, WriteResult.REFUSED)
         self._owner.write_refused(handle, value, status)
 
-    def _unanswered(self, batch: dict[int, bytes], why: str) -> None:
-        self._note_loss(batch)
-        self.unknown += len(batch)
+    def _unanswered(self, entry: Batch, why: str) -> None:
+        self._note_unknown(entry, why)
         self.window.failed()
-        self._leave_open(batch)
-        for handle in batch:
+        self._leave_open(entry.asked)
+        for handle in entry.sent:
             self.held.pop(handle, None)
         if self._connection is not None:
             self._connection.give_up_session(why)

@@ -20,8 +20,8 @@ _READ_RESPONSE: Final = 634
 _PARAMETERS: Final = Struct("<dIi")  # MaxAge, TimestampsToReturn, number of nodes
 _SOURCE_TIMESTAMPS: Final = 0
 _ATTRIBUTE: Final = Struct("<I")
-# Null IndexRange and null DataEncoding (a QualifiedName).
-_WHOLE_VALUE: Final = b"\xff\xff\xff\xff\0\0\xff\xff\xff\xff"
+_NO_ENCODING: Final = b"\0\0\xff\xff\xff\xff"  # null DataEncoding, a QualifiedName
+_WHOLE_VALUE: Final = b"\xff\xff\xff\xff" + _NO_ENCODING  # null IndexRange before it
 
 
 def read_request_body(header: bytes, nodes: Sequence[tuple[bytes, int]]) -> bytes:
@@ -30,6 +30,19 @@ def read_request_body(header: bytes, nodes: Sequence[tuple[bytes, int]]) -> byte
         header
         + _PARAMETERS.pack(0.0, _SOURCE_TIMESTAMPS, len(nodes))
         + b"".join(node + _ATTRIBUTE.pack(attribute) + _WHOLE_VALUE for node, attribute in nodes)
+    )
+
+
+def read_back_body(header: bytes, prefixes: Sequence[bytes]) -> bytes:
+    """A ReadRequest of what was written; ``prefixes`` as of `splice.encode_prefix`.
+
+    A WriteValue begins with the same three fields as a ReadValueId (Part 4, 7.29): the node, the
+    attribute and the index range.
+    """
+    return (
+        header
+        + _PARAMETERS.pack(0.0, _SOURCE_TIMESTAMPS, len(prefixes))
+        + b"".join(prefix + _NO_ENCODING for prefix in prefixes)
     )
 
 

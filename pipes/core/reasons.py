@@ -31,6 +31,15 @@ class Reason(Enum):
         "item {item} of {pipe}: nobody knows whether {server} took the event {value}; "
         "it is not repeated"
     )
+    WRITE_REFUSED = "item {item} of {pipe}: {server} refuses {value} for {node}: {why}"
+    WRITE_UNKNOWN = (
+        "item {item} of {pipe}: nobody knows whether {server} took {value} for {node}: {why}"
+    )
+    WRITE_MISMATCH = (
+        "item {item} of {pipe}: wrote {value} to {node}, but {server} holds {found}: another "
+        "client writes the node or the server alters values; {why}"
+    )
+    WRITES_FAILED = "{count} more writes of {pipe} failed: {what}; the ledger names them"
     REVISION_REFUSED = "revision {revision} cannot be run: {why}"
 
     def sentence(self, **blanks: object) -> str:

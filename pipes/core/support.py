@@ -24,7 +24,6 @@ DEFAULT_ONLY: Final[frozenset[tuple[str, str]]] = frozenset(
     {
         ("item", "condition"),
         ("item", "minimum_interval_ms"),
-        ("item", "verify"),
     }
 )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from struct import pack
 from typing import Final
 
-from pipes.core.reading import READ, read_request_body, scan_read_response
+from pipes.core.reading import READ, read_back_body, read_request_body, scan_read_response
 from pipes.opcua.batching import in_batches
 from pipes.opcua.session import Session
 from pipes.opcua.splicelane import read_answer
@@ -39,5 +39,22 @@ async def read_values(session: Session, nodes: Sequence[bytes]) -> list[bytes]:
     return await read_raw(session, [(node, VALUE) for node in nodes])
 
 
-def _refused(_node: tuple[bytes, int], status: int) -> bytes:
+async def read_back(session: Session, prefixes: Sequence[bytes]) -> list[bytes]:
+    """What the target holds now of what was written with ``prefixes`` (NodeId, Value, range).
+
+    Raises:
+        ConnectionError, TimeoutError: as of `read_raw`.
+
+    """
+
+    async def call(batch: Sequence[bytes]) -> list[bytes]:
+        body = await session.request(
+            READ, lambda header: read_back_body(header, batch), CALL_TIMEOUT
+        )
+        return read_answer(session.calls, lambda: scan_read_response(body, len(batch)))
+
+    return await in_batches(prefixes, session.read_size, call, _refused)
+
+
+def _refused(_node: object, status: int) -> bytes:
     return bytes((HAS_STATUS,)) + pack("<I", status)

@@ -18,6 +18,8 @@ from pipes.refusals import Invalid, Stale
 from pipes.rest import Problem, flag, invalid, number, with_revision
 
 MOST_BODIES: Final = 100_000
+#: Where ``?search=`` looks for items.
+ITEM_SEARCH: Final = ("source_node", "target_node", "note", "pipe__name")
 
 
 class PipesView(APIView):

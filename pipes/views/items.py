@@ -28,6 +28,7 @@ from pipes.listing import (
 from pipes.models import Item
 from pipes.rest import body_object, flag, if_match, invalid, only_fields, reason, with_revision
 from pipes.views.common import (
+    ITEM_SEARCH,
     PipesView,
     check_base,
     forbid,
@@ -79,7 +80,7 @@ def _filters() -> dict[str, Filter]:
 
 
 _ITEMS: Final = Listing(
-    search=["source_node", "target_node", "note", "pipe__name"],
+    search=ITEM_SEARCH,
     ordering={
         "id": "pk",
         "pipe": "pipe__name_key",

@@ -37,6 +37,7 @@ MATRIX: dict[str, dict[str, str]] = {
     "/discovery": {"POST": "engineer"},
     "/pipes": {"GET": "viewer", "POST": "engineer"},
     "/pipes/x": {"GET": "viewer", "PATCH": "operator", "DELETE": "engineer"},
+    "/ledger": {"GET": "viewer"},
     "/items": {"GET": "viewer", "POST": "engineer", "PATCH": "operator"},
     "/items/1": {"GET": "viewer", "PATCH": "operator", "DELETE": "engineer"},
     "/items/delete": {"POST": "engineer"},

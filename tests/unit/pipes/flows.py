@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipes import targets
+from pipes import targets, verify
 from pipes.connections import ServerConnection
 from pipes.core.binary import encode_data_value
 from pipes.core.choices import Direction
@@ -91,6 +91,7 @@ class PlayedSession:
         self.ignores_index_range: bool | None = False
         self.sent: list[tuple[dict[int, bytes], Callable[[WriteOutcome], None]]] = []
         self.written: list[dict[int, bytes]] = []
+        self.reads: list[tuple[list[bytes], asyncio.Future[list[bytes]]]] = []
         self.infos: dict[bytes, TargetInfo] = {}
         self.refused_items: dict[int, int] = {}
         self.sink: Any = None
@@ -132,6 +133,16 @@ class PlayedSession:
         assert not results or len(results) == len(batch)
         done(WriteOutcome(service_result, list(results) or None, failure))
 
+    async def answer_read(self, *values: bytes) -> None:
+        """Answer the oldest reading back with what the written nodes hold; nothing is a failure."""
+        prefixes, answer = self.reads.pop(0)
+        assert not values or len(values) == len(prefixes)
+        if values:
+            answer.set_result(list(values))
+        else:
+            answer.set_exception(TimeoutError("no answer"))
+        await settle()
+
 
 class PlayedFlow:
     """A forward flow whose servers are connected by the test."""
@@ -153,7 +164,8 @@ class PlayedFlow:
             is_reverse=False,
         )
         clock = self.flow._now = lambda: self.now
-        for part in (self.flow.faults, self.flow.targets, self.flow.writer, self.flow.staleness):
+        flow = self.flow
+        for part in (flow.faults, flow.targets, flow.writer, flow.staleness, flow.read_back):
             part._now = clock
         self.flow.feed.now = clock
         self.flow.start()
@@ -211,6 +223,17 @@ async def read_played_targets(
 ) -> list[TargetInfo]:
     usual = TargetInfo(0, VariantType.DOUBLE, -1)
     return [session.infos.get(node, usual) for node in nodes]
+
+
+async def read_played_values(session: PlayedSession, prefixes: Sequence[bytes]) -> list[bytes]:
+    answer: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+    session.reads.append((list(prefixes), answer))
+    return await answer
+
+
+def play_reads(monkeypatch: Any) -> None:
+    """What is read back waits in ``reads`` until the test answers it."""
+    monkeypatch.setattr(verify, "read_back", read_played_values)
 
 
 def play_targets(monkeypatch: Any) -> None:

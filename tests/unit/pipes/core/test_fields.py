@@ -157,7 +157,6 @@ def test_every_kind_of_item_may_be_saved(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "raw", "field"),
     [
-        (Kind.ITEM, {"verify": True}, "verify"),
         (Kind.ITEM, {"condition": {"node": "i=85", "equals": True}}, "condition"),
         (Kind.ITEM, {"deadband": {"type": "percent", "value": 5}}, "deadband.type"),
         (Kind.ITEM, {"transform": {"kind": "invert"}}, "transform.kind"),

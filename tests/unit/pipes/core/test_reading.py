@@ -10,9 +10,10 @@ from asyncua.ua.ua_binary import struct_to_binary
 
 from pipes.core.binary import decode_data_value
 from pipes.core.node_ids import encode
-from pipes.core.reading import READ, read_request_body, scan_read_response
+from pipes.core.reading import READ, read_back_body, read_request_body, scan_read_response
 from pipes.core.requests import request_header
 from pipes.core.skip import ScanError, ServiceFaultError
+from pipes.core.splice import encode_prefix
 from pipes.core.values import NULL, NodeId, Variant, VariantType
 
 
@@ -35,6 +36,24 @@ def test_a_request_is_what_asyncua_would_send():
     body = read_request_body(header, [(encode(NodeId(2, "T1")), 13), (encode(NodeId(2, "T2")), 14)])
 
     assert body == struct_to_binary(request)
+
+
+def test_what_was_written_is_read_back_with_its_index_range():
+    request = ua.ReadRequest()
+    request.RequestHeader.Timestamp = datetime(1601, 1, 1, tzinfo=UTC).replace(tzinfo=None)
+    request.RequestHeader.RequestHandle = 7
+    request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Source
+    for name, index_range in (("T1", None), ("T2", "1:3")):
+        node = ua.ReadValueId(ua.NodeId(name, 2), ua.AttributeIds.Value, index_range)
+        request.Parameters.NodesToRead.append(node)
+
+    header = request_header(READ, b"\0\0", 0, 7)
+    prefixes = [
+        encode_prefix(encode(NodeId(2, "T1"))),
+        encode_prefix(encode(NodeId(2, "T2")), "1:3"),
+    ]
+
+    assert read_back_body(header, prefixes) == struct_to_binary(request)
 
 
 def test_values_come_without_server_timestamp_and_in_order():

@@ -18,6 +18,8 @@ BLANKS = {
     "seconds": 30,
     "count": 7,
     "revision": 12,
+    "node": "nsu=urn:plant;s=T1",
+    "found": "2.25",
 }
 
 
