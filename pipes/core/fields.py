@@ -245,16 +245,16 @@ def _check_delivery(body: Body) -> list[FieldError]:
 
 def _check_item(body: Body) -> list[FieldError]:
     errors = []
-    if "transform" in body and body.get("direction", "forward") != "forward":
-        errors += _check_inverse(body)
+    if "transform" in body:
+        errors += _check_transform(body)
     if body.get("quality") == "substitute" and "substitute" not in body:
         errors.append(FieldError("substitute", "is required, because quality is substitute"))
     return errors
 
 
-def _check_inverse(body: Body) -> list[FieldError]:
-    """What moves in reverse needs a transform that can be turned round."""
-    spec, direction = body["transform"], choices.Direction(str(body["direction"]))
+def _check_transform(body: Body) -> list[FieldError]:
+    """It can be carried out, and turned round where the item moves in reverse."""
+    spec, direction = body["transform"], choices.Direction(str(body.get("direction", "forward")))
     try:
         compile_transform(spec if isinstance(spec, dict) else {}, direction)
     except InvalidTransformError as error:

@@ -16,7 +16,6 @@ from pipes.core.wanted import Json
 SUPPORTED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("server", "server_set.mode"): ("none",),
     ("item", "deadband.type"): ("none", "absolute"),
-    ("item", "transform.kind"): ("none", "linear", "convert"),
 }
 
 #: Fields that must keep their default for now.

@@ -159,7 +159,6 @@ def test_every_kind_of_item_may_be_saved(kind: str) -> None:
     [
         (Kind.ITEM, {"condition": {"node": "i=85", "equals": True}}, "condition"),
         (Kind.ITEM, {"deadband": {"type": "percent", "value": 5}}, "deadband.type"),
-        (Kind.ITEM, {"transform": {"kind": "invert"}}, "transform.kind"),
         (Kind.SERVER, {"server_set": {"mode": "auto"}}, "server_set.mode"),
     ],
 )
@@ -169,6 +168,23 @@ def test_what_this_version_does_not_run_is_refused_when_saved(
     (error,) = wrong(kind, **raw)
     assert error.field == field
     assert "not supported by this version" in error.message
+
+
+@pytest.mark.parametrize(
+    ("transform", "direction", "field", "told"),
+    [
+        ({"kind": "unit", "from": "bar", "to": "°C"}, "forward", "transform.to", "temperature"),
+        ({"kind": "bits", "first": 3, "count": 1}, "both", "transform", "use pack"),
+        ({"kind": "format", "pattern": "bar"}, "forward", "transform.pattern", "no place"),
+    ],
+)
+def test_a_transform_that_cannot_be_carried_out_is_refused_when_saved(
+    transform: dict[str, Any], direction: str, field: str, told: str
+) -> None:
+    body = {"pipe": "P", "source_node": "i=1", "target_node": "i=2", "direction": direction}
+    (error,) = check_whole(Kind.ITEM, {**body, "transform": transform})
+    assert error.field == field
+    assert told in error.message
 
 
 def test_the_lists_of_what_is_supported_speak_of_fields_that_exist() -> None:

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipes.core.units import UNITS, UnitError, conversion
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "value", "expected"),
+    [
+        ("°C", "°F", 100, 212),
+        ("degF", "degC", -40, -40),
+        ("K", "°C", 0, -273.15),
+        ("°R", "K", 9, 5),
+        ("bar", "psi", 1, 14.503773773),
+        ("mbar", "Pa", 3, 300),
+        ("m3/h", "l/min", 6, 100),
+        ("gpm", "m3/h", 1, 0.227124707),
+        ("t/h", "kg/s", 3.6, 1),
+        ("kWh", "MJ", 1, 3.6),
+        ("rpm", "rad/s", 60, 2 * math.pi),
+        ("%", "ppm", 1, 10_000),
+        ("ft", "in", 1, 12),
+        ("hp", "kW", 1, 0.745699872),
+        ("l", "L", 5, 5),
+    ],
+)
+def test_a_value_is_converted_between_units(source, target, value, expected):
+    gain, offset = conversion(source, target)
+    assert value * gain + offset == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("symbol", UNITS)
+def test_every_unit_goes_to_its_si_unit_and_back(symbol):
+    unit = UNITS[symbol]
+    si = next(s for s, u in UNITS.items() if u.dimension == unit.dimension and u.factor == 1)
+    gain, offset = conversion(symbol, si)
+    back_gain, back_offset = conversion(si, symbol)
+    assert (12.5 * gain + offset) * back_gain + back_offset == pytest.approx(12.5)
+
+
+def test_an_unknown_unit_is_refused_with_those_that_are_known():
+    with pytest.raises(UnitError, match="'barg' is not a known unit; use one of Pa, hPa") as caught:
+        conversion("barg", "bar")
+    assert caught.value.field == "from"
+
+
+def test_units_of_different_dimensions_are_refused_by_name():
+    with pytest.raises(UnitError, match="bar is a unit of pressure, °C one of temp") as caught:
+        conversion("°C", "bar")
+    assert caught.value.field == "to"
+    assert "degF" in str(caught.value)
