@@ -49,6 +49,8 @@ class Surroundings:
     """What a delivery shares with its flow; all of it goes on changing."""
 
     last: dict[int, bytes]
+    newest: Callable[[int], bytes | None]
+    """What counts as the newest value: the last one, or that the source is away."""
     first: set[int]
     strangers: set[int]
     """Handles whose values are still those of another item."""
@@ -134,6 +136,20 @@ class Delivery:
         if lost is not None:
             self._lose(Cause.COUNT, (lost,))
 
+    def reported(self, handles: Iterable[int]) -> list[int]:
+        """Take the newest value of its own items as a sample; that a source is away is no event.
+
+        Returns the handles that are not its own.
+        """
+        others: list[int] = []
+        for handle in handles:
+            newest = self._around.newest(handle)
+            if handle not in self.handles:
+                others.append(handle)
+            elif newest is not None and handle not in self._queue.once:
+                self._put(handle, newest, is_first=False)
+        return others
+
     def newest_again(self, handles: Iterable[int], *, is_first: bool) -> list[int]:
         """Let these items go on, those that have nothing waiting with their newest value again.
 
@@ -149,7 +165,7 @@ class Delivery:
 
     def _newest_again(self, handle: int, *, is_first: bool) -> None:
         self._queue.resume((handle,))
-        newest = self._around.last.get(handle)
+        newest = self._around.newest(handle)
         if newest is None or handle in self._queue.once or self._queue.of(handle):
             return
         self._put(handle, newest, is_first=is_first)

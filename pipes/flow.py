@@ -20,7 +20,7 @@ from typing import Final
 
 from pipes.connections import ServerConnection
 from pipes.core.binary import DecodeError, comparable
-from pipes.core.choices import Direction, ItemKind, Timestamps, Trigger
+from pipes.core.choices import Direction, InitialWrite, ItemKind, Timestamps, Trigger
 from pipes.core.conversion import Rejected, TargetType
 from pipes.core.echo import WriteResult
 from pipes.core.incidents import Incident, Incidents, Trouble
@@ -28,10 +28,12 @@ from pipes.core.index_range import IndexRange
 from pipes.core.json_values import value_text
 from pipes.core.learning import Lesson, lesson_of
 from pipes.core.losses import Cause, Losses
+from pipes.core.outages import LOST, STALE, Outages
 from pipes.core.quality import Ability, writes_source_timestamp
 from pipes.core.retries import Retry, advise
 from pipes.core.sizes import has_fixed_size
 from pipes.core.status_codes import code_of, name_of
+from pipes.core.stops import Stops
 from pipes.core.transfer import (
     History,
     Hold,
@@ -72,6 +74,8 @@ PASSING: Final = frozenset({Retry.RETRY_LATER, Retry.SPLIT_BATCH, Retry.RECONNEC
 NEXT_CHANGE: Final = "the next change is written again"
 NEWEST_AGAIN: Final = "the newest value is written again"
 NODE_UNKNOWN: Final = code_of("BadNodeIdUnknown")
+#: Items decided about in one tick because of something that befell many at once.
+MOST_AT_ONCE: Final = 3_000
 TYPE_ASKED_FOR: Final = "the server is being asked for the definition of the structure"
 
 _TYPE_OF: Final = itemgetter(1)
@@ -127,6 +131,8 @@ class Flow:
         self._first: set[int] = set()
         self._holds: dict[int, float] = {}  # handle -> when to decide again
         self._minded: set[int] = set()  # whose values need a look if they have a status
+        self.outages = Outages()
+        self.stops = Stops()
         self._is_draining = False
         self._failure: Exception | None = None
         self.faults = Faults(self._now)
@@ -144,7 +150,7 @@ class Flow:
             self.name, self, self.writer.ledger, self.targets.prefixes, self._now
         )
         self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
-        self.staleness = Staleness(self.feed, self.last, self._now)
+        self.staleness = Staleness(self.feed, self.last, self._is_stale, self._now)
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -204,6 +210,7 @@ class Flow:
         self.translator.reader_gone()
         self.feed.disconnected()
         self.staleness.disconnected()
+        self._silent(self.items, LOST)
 
     def _writer_gone(self) -> None:
         self._remember_good(list(self._unseen))
@@ -223,6 +230,8 @@ class Flow:
         self.feed.tick(now)
         self.staleness.tick(now)
         self.read_back.tick(now)
+        if self.outages.current:
+            self._tell_of_outages(now)
         due = self.faults.due(now)
         due += [handle for handle, when in self._holds.items() if when <= now]
         if due:
@@ -246,6 +255,8 @@ class Flow:
         self.writer.ledger.expect(len(self.items))
         self.targets.add({item.id: self._written_node(item) for item in new})
         self.feed.add(self._feed_item(item) for item in new)
+        if self.reading.session is None:
+            self._silent([item.id for item in new], LOST)
 
     def _compile(self, item: Item) -> bool:
         self.items[item.id] = item
@@ -273,9 +284,9 @@ class Flow:
     def _make_delivery(self) -> Delivery:
         if self.delivery is None:
             around = Surroundings(
-                self.last, self._first, self._unsubscribed, self.targets, self.faults, self.losses,
-                self._cut_sample, self._decide_sample, self._is_asking, self._not_taken,
-                self.gate.may_write, self._now,
+                self.last, self._reading, self._first, self._unsubscribed, self.targets,
+                self.faults, self.losses, self._cut_sample, self._decide_sample, self._is_asking,
+                self._not_taken, self.gate.may_write, self._now,
             )  # fmt: skip
             self.delivery = Delivery(self.writer.latest, self.pipe, around)
             self.writer.pending = self.delivery
@@ -309,13 +320,15 @@ class Flow:
         self._minded.difference_update(handles)
         self.echoes.forget(handles)
         self.translator.forget(handles)
+        self.outages.over(handles)
         self._initial.forget(handles)
         known: tuple[dict[int, object], ...] = (
             self.items, self.last, self.held_back, self._rules, self._histories, self._holds,
             self._unseen, self._parts,
         )  # type: ignore[assignment]  # fmt: skip
-        for table in known:
-            for handle in handles:
+        for handle in handles:
+            self.stops.forget(handle)
+            for table in known:
                 table.pop(handle, None)
 
     def _written_node(self, item: Item) -> tuple[str, str]:
@@ -341,6 +354,8 @@ class Flow:
     def values(self, values: dict[int, bytes], special: frozenset[int]) -> None:
         if self._is_draining:
             return
+        if self.outages.current:
+            self._reports_again(values)
         if self.delivery is not None:
             self.received += self.delivery.arrived(values)
             special &= values.keys()
@@ -457,6 +472,7 @@ class Flow:
         if handle in self.items:
             why = message or f"{name_of(status)}: {advise(status).sentence}"
             self._fault(handle, status, f"at {self.reading.name}: {why}", retries=False)
+            self._silent((handle,), status or NODE_UNKNOWN)
 
     def filter_refused(self, handle: int) -> None:
         deadband = absolute_deadband(self.items[handle])
@@ -467,6 +483,47 @@ class Flow:
     def healed(self, why: str) -> None:
         self.healed_subscriptions += 1
         log.info("%s: subscription made anew: %s", self.name, why)
+
+    # -- values that do not come ----------------------------------------------------------------
+
+    def _silent(self, handles: Iterable[int], status: int) -> None:
+        """These do not report any more; of an item of both directions the source alone counts."""
+        if self._is_reverse:
+            handles = [h for h in handles if h not in self.echoes.handles]
+        self.outages.begin(handles, status, self._now())
+
+    def _is_stale(self, handle: int) -> None:
+        self._silent((handle,), STALE)
+
+    def _reports_again(self, values: Mapping[int, bytes]) -> None:
+        back = (self.outages.current.keys() & values.keys()) - self._unsubscribed
+        if back:
+            self.faults.clear(self.outages.refused(back))
+            self.outages.over(back)
+
+    def _reading(self, handle: int) -> bytes | None:
+        """What counts as the newest value, whether the source said it or is away."""
+        return self.outages.reading(handle, self.last.get(handle), self._now())
+
+    def _tell_of_outages(self, now: float) -> None:
+        due = self.outages.due(now, MOST_AT_ONCE)
+        if self.pipe.initial_write is InitialWrite.NEVER:  # what has had no value yet has no start
+            due = [handle for handle in due if handle in self.last]
+        if not due:
+            return
+        self._remember_good(due)
+        for handle in due:
+            self._unseen.pop(handle, None)
+        if self.delivery is not None:
+            due = self.delivery.reported(due)
+        self._not_as_first(due, is_retry=True)
+
+    def _not_as_first(self, handles: Collection[int], *, is_retry: bool = False) -> None:
+        """Decide about the newest values; what is said of a value to come is not said of them."""
+        next_first = self._first.intersection(handles)
+        self._first -= next_first
+        self._offer_newest(handles, is_retry=is_retry)
+        self._first |= next_first
 
     # -- one value ------------------------------------------------------------------------------
 
@@ -531,6 +588,7 @@ class Flow:
         target = _target(info.type, info.value_rank, self._ability(), info.dimensions)
         decision = decide_transfer(value, rule, target, history, self._now())
         self._holds.pop(handle, None)
+        self.stops.note(handle, is_stopped=history.is_stopped)
         if history.not_good_since is not None:
             self._unseen.pop(handle, None)  # until it is Good, each of its values is decided about
         if isinstance(decision, Write):
@@ -606,7 +664,7 @@ class Flow:
             handles = self.delivery.newest_again(handles, is_first=is_first)
         values: dict[int, bytes] = {}
         for handle in handles:
-            newest = self.last.get(handle)
+            newest = self._reading(handle)
             decided = None if newest is None else self._again(handle, newest, is_retry=is_retry)
             if decided is not None:
                 values[handle] = decided
@@ -617,15 +675,12 @@ class Flow:
         """Write the newest value of items again that were not written for so long."""
         due = [handle for handle in self.writer.refresh.due(now) if self.writer.counts[handle]]
         for handle in due:
-            self._histories[handle].passed = None  # no change is needed for this one
-        next_first = self._first.intersection(due)  # said of a value to come, not of this one
-        self._first -= next_first
-        self._offer_newest(due)
-        self._first |= next_first
+            self._histories[handle].not_written()  # no change is needed for this one
+        self._not_as_first(due)
 
     def offer_one(self, handle: int) -> None:
         """The echo guard asks for the newest value of one handle, whatever came before."""
-        newest = self.last.get(handle)
+        newest = self._reading(handle)
         decided = None if newest is None else self._decide(handle, newest)
         if decided is not None:
             self.writer.offer({handle: decided})
@@ -663,7 +718,8 @@ class Flow:
         self.echoes.settled(handle, result)
 
     def recovered(self, handles: Iterable[int]) -> None:
-        self.faults.clear(handles)
+        well = set(handles)
+        self.faults.clear(well - self.outages.refused(well))
 
     def failing(self) -> list[tuple[int, str]]:
         """The items in error, and why."""

@@ -86,6 +86,7 @@ class PipeRunner:
         self._report_edges()
         self._report_losses(now)
         self._write_events.report(self.pipe, self.flows, now)
+        self._report_stops(now)
 
     @property
     def writes(self) -> int:
@@ -158,6 +159,19 @@ class PipeRunner:
                     value="sample" if report.value is None else value_text(report.value),
                     why=report.cause.value,
                 )
+
+    def _report_stops(self, now: float) -> None:
+        """Say which items their quality contract has stopped, and which go on."""
+        for flow in self.flows:
+            for report in flow.stops.reports(now):
+                if flow.gate.may_write():
+                    self._emit(
+                        Reason.ITEMS_STOPPED if report.is_stop else Reason.ITEMS_GO_ON,
+                        Severity.HIGH if report.is_stop else Severity.INFO,
+                        count=report.count,
+                        which=", ".join(map(str, report.items)),
+                        server=flow.reading.name,
+                    )
 
     def _emit(self, reason: Reason, severity: Severity, **blanks: object) -> None:
         sentence = reason.sentence(pipe=self.pipe.name, **blanks)

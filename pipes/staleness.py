@@ -29,8 +29,17 @@ MOST_DOUBLINGS: Final = 10
 
 
 class Staleness:
-    def __init__(self, feed: Feed, last: Mapping[int, bytes], now: Callable[[], float]) -> None:
+    """``found`` is told of each stale item, before its monitored item is made anew."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        last: Mapping[int, bytes],
+        found: Callable[[int], None],
+        now: Callable[[], float],
+    ) -> None:
         self.healed = 0
+        self._found = found
         self._feed = feed
         self._last = last
         self._now = now
@@ -63,6 +72,7 @@ class Staleness:
                 self.healed += 1
                 self._healings[handle] += 1
                 log.warning("%s: item %s is stale, subscribed anew", self._feed.name, handle)
+                self._found(handle)
                 self._feed.again(handle)
 
     def _grace(self, handle: int) -> float:

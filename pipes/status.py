@@ -17,6 +17,7 @@ from pipes.core.choices import Direction, ItemState
 from pipes.core.json_values import data_value_to_json
 from pipes.core.latency import Latency
 from pipes.core.losses import Cause
+from pipes.core.outages import STALE
 from pipes.core.status_codes import name_of
 from pipes.core.transfer import has_value
 from pipes.core.values import is_bad, is_good, unix_to_ticks
@@ -112,9 +113,24 @@ def item_state(runner: PipeRunner, item: Item) -> tuple[ItemState, str]:
     value = flow.last.get(item.id)
     if value is None:
         return ItemState.WAITING, f"no value from {flow.reading.name} yet"
+    held_back = flow.held_back.get(item.id, "")
+    silence = _silence(flow, item.id)
+    if silence:
+        return ItemState.STALE, f"{silence}; {held_back}" if held_back else silence
+    return _state_of(value, held_back or _not_read_back(flow, item.id))
+
+
+def _silence(flow: Flow, handle: int) -> str:
+    """Why the newest value need not be the present one; empty if it is."""
+    server = flow.reading.name
     if flow.reading.session is None:
-        return ItemState.STALE, f"{flow.reading.name} is not connected"
-    return _state_of(value, flow.held_back.get(item.id, "") or _not_read_back(flow, item.id))
+        return f"{server} is not connected"
+    outage = flow.outages.current.get(handle)
+    if outage is None:
+        return ""
+    if outage.status == STALE:
+        return f"{server} has another value and does not report it; it is asked anew"
+    return f"{server} is connected and has not reported since"
 
 
 def _not_read_back(flow: Flow, handle: int) -> str:

@@ -23,6 +23,11 @@ class Reason(Enum):
     ITEM_ERROR = "item {item} of {pipe}: {why}"
     ITEMS_FAILING = "{count} items of {pipe} fail, first item {item}: {why}"
     ITEMS_RECOVERED = "all items of {pipe} are good again"
+    ITEMS_STOPPED = (
+        "{count} items of {pipe} are stopped, because {server} does not say that they are Good: "
+        "{which}; they go on when it does"
+    )
+    ITEMS_GO_ON = "{count} items of {pipe} go on, {server} says that they are Good: {which}"
     SAMPLES_LOST = (
         "{pipe} loses samples, so far {count} of {items} items, first {value} of item {item}: {why}"
     )

@@ -196,6 +196,10 @@ class PlayedFlow:
         self.writer.session = None
         self.flow.disconnected(self.writer)
 
+    def lose_reader(self) -> None:
+        self.reader.session = None
+        self.flow.disconnected(self.reader)
+
     def come(self, **values: bytes) -> None:
         """Values of items, such as ``i1=double(5)``, arrive from the source."""
         by_handle = {int(name[1:]): value for name, value in values.items()}

@@ -8,6 +8,7 @@ import pytest
 
 from pipes.core.choices import DeadbandType, Direction, InitialWrite, ItemKind, Overflow, Quality
 from pipes.core.losses import Cause
+from pipes.core.outages import LOST
 from pipes.core.status_codes import code_of
 from pipes.core.values import VariantType
 from pipes.core.wanted import Deadband, Pipe
@@ -571,6 +572,9 @@ class TestRefresh:
         server.answer()
         played.reader.session = None
         played.flow.disconnected(played.reader)
+        await played.tick(30.0)
+        assert server.written[1:] == [{1: double(1.0, status=LOST)}], "the loss is no refresh"
+        server.answer()
 
         await played.tick(60.0)
 

@@ -386,7 +386,8 @@ class TestNonsense:
                 server.answer()
 
         assert "at SRC: BadNodeIdUnknown" in played.fault(1)
-        assert len(server.written) == 1
+        unknown = double(1.0, status=code_of("BadNodeIdUnknown"))
+        assert server.written[1:] == [{1: unknown}], "the target learns it, once"
 
 
 async def test_values_of_a_monitored_item_that_could_not_be_removed_are_not_taken(monkeypatch):

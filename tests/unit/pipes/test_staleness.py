@@ -44,7 +44,8 @@ class Played:
             name="P1", wanted={1: item}, publishing_interval_ms=100.0, again=self.anew.append
         )
         self.last = {1: double(1.0)}
-        self.staleness = Staleness(feed, self.last, lambda: 0.0)
+        self.stale: list[int] = []
+        self.staleness = Staleness(feed, self.last, self.stale.append, lambda: 0.0)
         self.suspect(0.0)
 
     def suspect(self, now: float) -> None:
@@ -58,7 +59,7 @@ def test_an_item_that_is_not_notified_in_time_is_subscribed_anew():
     assert played.anew == []
     played.staleness._judge(2 * GRACE_SECONDS)
 
-    assert played.anew == [1]
+    assert played.anew == played.stale == [1]
     assert played.staleness.healed == 1
 
 

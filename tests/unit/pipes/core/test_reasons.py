@@ -9,6 +9,7 @@ from pipes.core.reasons import Reason
 #: What callers give: each blank means the same thing in every sentence.
 BLANKS = {
     "items": "3",
+    "which": "17, 18",
     "value": "1.5",
     "server": "PLC1",
     "pipe": "North to south",
