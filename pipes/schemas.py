@@ -271,6 +271,22 @@ def read_nodes() -> dict[str, Any]:
     }
 
 
+def previewed() -> dict[str, Any]:
+    direction = {"type": "string", "enum": ["forward", "reverse", "both"]}
+    given = {
+        "transform": _ANY_OBJECT,
+        "direction": direction,
+        "values": _list({}),
+        "server": _TEXT,
+        "source_node": _TEXT,
+    }
+    made = {"value": {}, "written": {}, "data_type": _nullable(_TEXT), "error": _nullable(_TEXT)}
+    return {
+        "request": _json(_object(given, ["transform"])),
+        "responses": _responses(200, _list(_object(made))),
+    }
+
+
 def decided() -> dict[str, Any]:
     action = {"type": "string", "enum": ["propose", "trust", "reject"]}
     body = _object({"action": action, "thumbprint": _TEXT}, ["action", "thumbprint"])

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, path
 
-from pipes.views import certificates, configuration, files, generate, items, ledger, pipes, servers
+from pipes.views import (
+    certificates,
+    configuration,
+    files,
+    generate,
+    items,
+    ledger,
+    pipes,
+    preview,
+    servers,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("servers", servers.ServersView.as_view()),
@@ -21,6 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("items/<int:number>", items.ItemView.as_view()),
     path("items/delete", items.DeleteItemsView.as_view()),
     path("items/generate", generate.GenerateView.as_view()),
+    path("items/preview", preview.PreviewView.as_view()),
     path("items/import", files.ImportView.as_view()),
     path("items/export", files.ExportView.as_view()),
     path("items/template", files.TemplateView.as_view()),

@@ -42,6 +42,7 @@ MATRIX: dict[str, dict[str, str]] = {
     "/items/1": {"GET": "viewer", "PATCH": "operator", "DELETE": "engineer"},
     "/items/delete": {"POST": "engineer"},
     "/items/generate": {"POST": "engineer"},
+    "/items/preview": {"POST": "engineer"},
     "/items/import": {"POST": "engineer"},
     "/items/export": {"GET": "viewer"},
     "/items/template": {"GET": "viewer"},
