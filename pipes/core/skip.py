@@ -160,9 +160,9 @@ class Walker:
         encoding = self.body[at]
         if encoding == 0:
             return at + 1
-        if encoding > 2 or _INT32(self.body, at + 1)[0] < 0:
-            raise ScanError("An ExtensionObject has a body of unknown length")
-        return self.string(at + 1)
+        if encoding > 2:
+            raise ScanError(f"An ExtensionObject has the unknown encoding {encoding}")
+        return self.string(at + 1)  # a null body, of no length, is sent by some servers
 
     def data_value(self, at: int, depth: int) -> int:
         mask = self.body[at]

@@ -39,7 +39,7 @@ FREE_STANDARD: Final = frozenset(
 )
 
 _STRUCTURE_DEFINITION: Final = NodeId(0, 122)
-_LEAST_FIELD: Final = 26
+_LEAST_FIELD: Final = 20  # bytes
 MOST_FIELDS: Final = 2_000
 MOST_TYPES: Final = 1_000
 

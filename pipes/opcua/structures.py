@@ -22,7 +22,7 @@ from pipes.core.structures import (
     Layout,
     read_definition,
 )
-from pipes.core.values import NodeId, VariantType, is_bad
+from pipes.core.values import NULL, NodeId, VariantType, is_bad
 from pipes.opcua.data_types import built_in, encoded_type
 from pipes.opcua.session import Session
 
@@ -91,7 +91,7 @@ class _Search:
     async def _definition(self, data_type: NodeId) -> Definition:
         node = encode(data_type)
         (answer,) = await self.session.read([(node, DATA_TYPE_DEFINITION)])
-        if is_bad(answer.status) or answer.variant is None:
+        if is_bad(answer.status) or answer.variant in (None, NULL):
             raise _UnknownError("its server gives no DataTypeDefinition of it")
         return read_definition(answer.variant.value)
 

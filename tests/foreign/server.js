@@ -15,6 +15,8 @@ const { DataType, StatusCodes, Variant, VariantArrayType } = opcua;
 
 const NAMESPACE = "urn:test:plant";
 const OTHERS = ["urn:test:first", "urn:test:second", "urn:test:third"];
+const TYPES = "urn:test:types";
+const MODELS = path.join(__dirname, "..", "servers", "types.xml");
 const ITEMS_PER_FOLDER = 500;
 const STAMP = new Date("2026-01-02T03:04:05.678Z");
 
@@ -30,7 +32,7 @@ const ARRAYS = {
 };
 
 function options() {
-  const found = { port: 0, items: 10, types: false, "namespace-order": "", secure: false,
+  const found = { port: 0, items: 10, types: false, models: false, "byte-string": 0, "namespace-order": "", secure: false,
                   user: "", password: "", certificate: "", key: "", "max-operations": 0,
                   "max-sessions": 100, "application-uri": "urn:test:foreign:server" };
   const given = process.argv.slice(2);
@@ -39,7 +41,7 @@ function options() {
     if (!(name in found)) throw new Error(`unknown option ${given[i]}`);
     found[name] = typeof found[name] === "boolean" ? true : given[++i];
   }
-  for (const name of ["port", "items", "max-operations", "max-sessions"]) found[name] = Number(found[name]);
+  for (const name of ["port", "items", "max-operations", "max-sessions", "byte-string"]) found[name] = Number(found[name]);
   return found;
 }
 
@@ -92,12 +94,14 @@ class Plant {
         : [Policy.None],
       allowAnonymous: !chosen.user,
       disableDiscovery: false,
+      ...(chosen.models ? { nodeset_filename: [opcua.nodesets.standard, MODELS] } : {}),
       userManager: { isValidUser: (name, password) => name === chosen.user && password === chosen.password },
       maxConnectionsPerEndpoint: 50,
       serverCapabilities: {
         maxSessions: chosen["max-sessions"],
         maxMonitoredItems: 100000,
         maxMonitoredItemsPerSubscription: 100000,
+        ...(chosen["byte-string"] ? { maxByteStringLength: chosen["byte-string"] } : {}),
         ...(most ? { operationLimits: { maxNodesPerRead: most, maxNodesPerWrite: most,
                                         maxMonitoredItemsPerCall: most, maxNodesPerBrowse: most } } : {}),
       },
@@ -124,6 +128,36 @@ class Plant {
       this.add(folder, `T${String(index).padStart(6, "0")}`, "Double", index);
     }
     if (this.options.types) this.addTypes(objects);
+    if (this.options.models) this.addModels(objects);
+  }
+
+  /* One node of each family of types that is more than a scalar. */
+  addModels(objects) {
+    const types = this.server.engine.addressSpace.getNamespaceIndex(TYPES);
+    const own = (id) => `ns=${types};i=${id}`;
+    const folder = this.space.addFolder(objects, { browseName: "Models", nodeId: "s=Models" });
+    const text = opcua.coerceNodeId(`ns=${this.space.index};s=Models`);
+    this.add(folder, "Model.Mode", "Int32", 0, { dataType: own(3001) });
+    this.add(folder, "Model.Percent", "Double", 0, { dataType: own(3002) });
+    this.add(folder, "Model.Text", "LocalizedText", { text: "", locale: "" });
+    this.add(folder, "Model.Name", "QualifiedName", { name: "", namespaceIndex: 0 });
+    this.add(folder, "Model.Node", "NodeId", text);
+    this.add(folder, "Model.Expanded", "ExpandedNodeId", new opcua.ExpandedNodeId(1, 5, 0));
+    this.add(folder, "Model.String", "String", "start");
+    this.add(folder, "Model.Bytes", "ByteString", Buffer.alloc(1));
+    this.add(folder, "Model.Element", "Double", 0);
+    this.add(folder, "Model.Array", "Double", new Float64Array([0, 1, 2, 3, 4]), { rank: 1 });
+    this.add(folder, "Model.Nodes", "NodeId", [], { rank: 1 });
+    this.add(folder, "Model.Any", "Double", 0, { dataType: "BaseDataType", rank: -2 });
+    this.add(folder, "Model.Limited", "Double", new Float64Array([0]), { rank: 1, dimensions: [3] });
+    const matrix = new Variant({ dataType: DataType.Double, arrayType: VariantArrayType.Matrix,
+                                 dimensions: [2, 2], value: new Float64Array([1, 2, 3, 4]) });
+    this.addVariant(folder, "Model.Matrix", matrix, { rank: 2 });
+    for (const [name, id] of [["Batch", 3004], ["Choice", 3005], ["Note", 3006], ["Point", 3007]]) {
+      const made = this.server.engine.addressSpace.constructExtensionObject(opcua.coerceNodeId(own(id)), {});
+      this.addVariant(folder, `Model.${name}`,
+        new Variant({ dataType: DataType.ExtensionObject, value: made }), { dataType: own(id) });
+    }
   }
 
   addTypes(objects) {
@@ -140,7 +174,13 @@ class Plant {
     this.add(odd, "ReadOnly", "Double", 1.5, { access: "CurrentRead" });
   }
 
-  add(parent, name, type, value, { rank = -1, dataType = type, access = "CurrentRead | CurrentWrite" } = {}) {
+  add(parent, name, type, value, { rank = -1, dataType = type, ...more } = {}) {
+    const variant = this.variant(type, value, rank);
+    return this.addVariant(parent, name, variant, { rank, dataType, ...more });
+  }
+
+  addVariant(parent, name, variant, { rank = -1, dataType = DataType[variant.dataType], dimensions = null,
+                                      access = "CurrentRead | CurrentWrite" } = {}) {
     const node = this.space.addVariable({
       ...(parent === this.server.engine.addressSpace.rootFolder.objects
         ? { organizedBy: parent } : { componentOf: parent }),
@@ -148,23 +188,27 @@ class Plant {
       browseName: name,
       dataType,
       valueRank: rank,
-      ...(rank > 0 ? { arrayDimensions: [0] } : {}),
+      ...(rank > 0 ? { arrayDimensions: dimensions ?? new Array(rank).fill(0) } : {}),
       accessLevel: access,
       userAccessLevel: access,
       minimumSamplingInterval: 0,
     });
     this.nodes.set(name, node);
-    this.write(name, type, value, rank, 0, STAMP.getTime() * 1000);
+    node.setValueFromSource(variant, StatusCodes.Good, STAMP);
     return node;
   }
 
-  write(name, type, value, rank, status, stampMicroseconds) {
-    const code = status ? opcua.getStatusCodeFromCode(status) : StatusCodes.Good;
-    const variant = new Variant({
+  variant(type, value, rank) {
+    return new Variant({
       dataType: DataType[type],
       arrayType: rank > 0 ? VariantArrayType.Array : VariantArrayType.Scalar,
       value,
     });
+  }
+
+  write(name, type, value, rank, status, stampMicroseconds) {
+    const code = status ? opcua.getStatusCodeFromCode(status) : StatusCodes.Good;
+    const variant = this.variant(type, value, rank);
     this.nodes.get(name).setValueFromSource(variant, code, new Date(Math.floor(stampMicroseconds / 1000)));
   }
 
@@ -177,6 +221,21 @@ class Plant {
     let value = command.value;
     if (type === "ByteString" && typeof value === "string") value = Buffer.from(value, "hex");
     this.write(command.node, type, value, rank, command.status ?? 0, stamp);
+    return null;
+  }
+
+  /* `raw`: a whole DataValue as hex, as it goes over the wire. */
+  set_raw(command) {
+    const value = new opcua.DataValue();
+    value.decode(new opcua.BinaryStream(Buffer.from(command.raw, "hex")));
+    const opaque = value.value.value;
+    if (opaque?.nodeId && opaque.buffer) {  // the server itself holds decoded objects only
+      const space = this.server.engine.addressSpace;
+      const type = `ns=${opaque.nodeId.namespace};i=${opaque.nodeId.value - 2000}`;
+      value.value.value = space.constructExtensionObject(opcua.coerceNodeId(type), {});
+      value.value.value.decode(new opcua.BinaryStream(opaque.buffer));
+    }
+    this.nodes.get(command.node).setValueFromSource(value.value, value.statusCode, value.sourceTimestamp);
     return null;
   }
 
@@ -252,7 +311,7 @@ class Plant {
   }
 }
 
-const COMMANDS = new Set(["set", "set_many", "set_burst", "count", "read", "add_node", "delete_node", "delete_subscriptions", "counts"]);
+const COMMANDS = new Set(["set", "set_raw", "set_many", "set_burst", "count", "read", "add_node", "delete_node", "delete_subscriptions", "counts"]);
 
 async function main() {
   const chosen = options();

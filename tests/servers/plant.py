@@ -1,9 +1,9 @@
 """An asyncua server as a process of its own, driven by JSON lines on stdin.
 
 ``python -m tests.servers.plant --port 0 --items 100`` prints ``{"ready": true, "port": …}`` when it
-serves; each command line gets one answer line. Commands: ``set``, ``set_many``, ``read``,
-``add_node``, ``delete_node``, ``delete_subscriptions``, ``refuse``, ``attempts``, ``mute``,
-``die_of``, ``move``, ``traffic``, ``counts``, ``stop``.
+serves; each command line gets one answer line. Commands: ``set``, ``set_raw``, ``set_many``,
+``read``, ``add_node``, ``delete_node``, ``delete_subscriptions``, ``refuse``, ``attempts``,
+``mute``, ``die_of``, ``move``, ``traffic``, ``counts``, ``stop``.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from asyncua import Server, ua
-from asyncua.common.utils import ServiceError
+from asyncua.common.utils import Buffer, ServiceError
 from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
 from asyncua.server.user_managers import UserManager
+from asyncua.ua.ua_binary import struct_from_binary
 
 from tests.servers.journal import Journal
 from tests.servers.misbehaviour import Misbehaviour
 from tests.servers.traffic import Traffic
 
 NAMESPACE = "urn:test:plant"
+TYPES = "urn:test:types"
+MODELS = Path(__file__).with_name("types.xml")
 OTHERS = ("urn:test:first", "urn:test:second", "urn:test:third")
 ITEMS_PER_FOLDER = 500
 STAMP = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -147,6 +150,34 @@ class Plant:
             matrix = ua.Variant([[1.0, 2.0], [3.0, 4.0]], ua.VariantType.Double)
             await self._add(arrays, "Matrix.Double", matrix)
             await self._add_odd_types(objects)
+        if self.options.models:
+            await self._add_models(objects)
+
+    async def _add_models(self, objects: Any) -> None:
+        """One node of each family of types that is more than a scalar."""
+        await self.server.import_xml(MODELS)
+        types = await self.server.get_namespace_index(TYPES)
+        folder = await objects.add_folder(ua.NodeId("Models", self.namespace), "Models")
+        kinds = ua.VariantType
+        for name, variant, data_type in (
+            ("Mode", ua.Variant(0, kinds.Int32), 3001),
+            ("Percent", ua.Variant(0.0, kinds.Double), 3002),
+            ("Text", ua.Variant(ua.LocalizedText(), kinds.LocalizedText), None),
+            ("Name", ua.Variant(ua.QualifiedName(""), kinds.QualifiedName), None),
+            ("Node", ua.Variant(folder.nodeid, kinds.NodeId), None),
+            ("Expanded", ua.Variant(ua.ExpandedNodeId(5, 1), kinds.ExpandedNodeId), None),
+            ("String", ua.Variant("start", kinds.String), None),
+            ("Bytes", ua.Variant(b"\0", kinds.ByteString), None),
+            ("Element", ua.Variant(0.0, kinds.Double), None),
+            ("Array", ua.Variant([0.0, 1.0, 2.0, 3.0, 4.0], kinds.Double), None),
+            ("Nodes", ua.Variant([], kinds.NodeId, is_array=True), None),
+            ("Matrix", ua.Variant([[1.0, 2.0], [3.0, 4.0]], kinds.Double), None),
+        ):
+            found = None if data_type is None else ua.NodeId(data_type, types)
+            await self._add(folder, f"Model.{name}", variant, found)
+        for name, data_type in (("Batch", 3004), ("Choice", 3005), ("Note", 3006), ("Point", 3007)):
+            null = ua.Variant(None, kinds.ExtensionObject)
+            await self._add(folder, f"Model.{name}", null, ua.NodeId(data_type, types))
 
     async def _make_decoys(self) -> None:
         """Nodes of the same names in the other namespaces; a wrong index would hit one of them."""
@@ -238,6 +269,7 @@ class Plant:
     async def answer(self, command: dict[str, Any]) -> Any:
         handlers: dict[str, Callable[[dict[str, Any]], Any]] = {
             "set": self.set,
+            "set_raw": self.set_raw,
             "set_many": self.set_many,
             "read": self.read,
             "add_node": self.add_node,
@@ -264,6 +296,12 @@ class Plant:
         """asyncua refuses a value of another type than the present one; some servers do not."""
         node = self.server.iserver.aspace._nodes[self.nodes[name].nodeid]
         node.attributes[ua.AttributeIds.Value].value = None
+
+    async def set_raw(self, command: dict[str, Any]) -> Any:
+        """``raw``: a whole DataValue as hex, as it goes over the wire."""
+        value = struct_from_binary(ua.DataValue, Buffer(bytes.fromhex(command["raw"])))
+        self._take_any_type(command["node"])
+        await self._write(command["node"], value)
 
     async def set_many(self, command: dict[str, Any]) -> Any:
         """``values`` by node; all of them get one timestamp."""
@@ -402,6 +440,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--items", type=int, default=10)
     parser.add_argument("--types", action="store_true", help="one node of every type")
+    parser.add_argument("--models", action="store_true", help="structures and other large types")
     parser.add_argument("--namespace-order", default="", help="such as 2013: a permutation")
     parser.add_argument("--policies", default="NoSecurity", help="names of SecurityPolicyType")
     parser.add_argument("--application-uri", default="urn:test:plant:server")

@@ -61,6 +61,12 @@ def test_a_definition_gives_its_kind_and_its_fields_in_order():
     )
 
 
+def test_a_field_may_be_as_short_as_can_be():
+    field = bytes.fromhex("ffffffff 00 0001 ffffffff ffffffff 00000000 00")
+    found = read_definition(definition(*[field] * 50))
+    assert found.fields[-1] == FieldDefinition("", NodeId(0, 1), -1, is_optional=False)
+
+
 @pytest.mark.parametrize("count", [-1, 0])
 def test_a_structure_may_have_no_fields(count):
     assert read_definition(definition(count=count)) == Definition(STRUCTURE, ())
