@@ -1,4 +1,4 @@
-"""The programs that ``bridge-10k`` compares: ours, and peers that do the same work."""
+"""The programs that benches compare: ours, and peers that do the same work."""
 
 from __future__ import annotations
 
@@ -29,15 +29,19 @@ def all_bridges(
     station: BenchStation, source: LoadServer, sink: LoadServer, items: int
 ) -> list[Bridge]:
     """Ours first, then the peers that are installed."""
+    return [ours(station), *peers(source, sink, items)]
+
+
+def ours(station: BenchStation) -> Bridge:
+    return Bridge(OURS, station.pipe_worker)
+
+
+def peers(source: LoadServer, sink: LoadServer, items: int) -> list[Bridge]:
     arguments = ["--source", source.url, "--target", sink.url, "--items", str(items)]
-    bridges = [
-        Bridge(OURS, station.pipe_worker),
-        _python("asyncua_batch", arguments),
-        _python("asyncua_tuned", arguments),
-    ]
+    found = [_python("asyncua_batch", arguments), _python("asyncua_tuned", arguments)]
     if has_node_opcua():
-        bridges.append(_node("node_opcua", PEERS / "node_batch.js", arguments))
-    return bridges
+        found.append(_node("node_opcua", PEERS / "node_batch.js", arguments))
+    return found
 
 
 def skipped_peers() -> tuple[str, ...]:

@@ -25,7 +25,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from asyncua import Server, ua
 from asyncua.common.callback import CallbackType
@@ -34,6 +35,7 @@ from asyncua.server.monitored_item_service import MonitoredItemValues
 from asyncua.server.user_managers import UserManager
 
 from benchmarks.names import NAMESPACE, node_name
+from pipes.pki import Pki
 
 TICK: Final = 0.02
 #: A source that fell behind makes up for so much time at once; the rest is never changed.
@@ -43,6 +45,13 @@ LATENCY_EVERY: Final = 16
 LATENCIES: Final = 50_000
 START_VALUE: Final = -1.0
 READ_AND_WRITE: Final = ua.AccessLevel.CurrentRead.mask | ua.AccessLevel.CurrentWrite.mask
+
+
+class Own(NamedTuple):
+    """A server's certificate: its folder, and the name that is part of its URI."""
+
+    folder: Path
+    name: str
 
 
 class Everybody(UserManager):
@@ -73,8 +82,9 @@ def keep_values_by_reference() -> None:
 class Load:
     """One server with ``items`` Doubles; what changes them, and what counts their writes."""
 
-    def __init__(self, items: int, port: int) -> None:
+    def __init__(self, items: int, port: int, own: Own | None = None) -> None:
         self._items = items
+        self._own = own
         self._port = port
         self._server = Server(user_manager=Everybody())
         self._ids: list[ua.NodeId] = []
@@ -92,7 +102,7 @@ class Load:
         server = self._server
         await server.init()
         server.set_endpoint(f"opc.tcp://127.0.0.1:{self._port}/load/")
-        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        await self._secure(server)
         server.set_identity_tokens([ua.AnonymousIdentityToken])
         namespace = await server.register_namespace(NAMESPACE)
         self._ids = [ua.NodeId(node_name(index), namespace) for index in range(self._items)]
@@ -101,6 +111,17 @@ class Load:
         await self.reset(START_VALUE)
         server.subscribe_server_callback(CallbackType.PostWrite, self._written)
         await server.start()
+
+    async def _secure(self, server: Server) -> None:
+        policies = [ua.SecurityPolicyType.NoSecurity]
+        if self._own is not None:
+            uri = f"urn:mirrorsite:bench:{self._own.name}"
+            Pki(self._own.folder).own(uri, ["127.0.0.1"])
+            await server.set_application_uri(uri)
+            await server.load_certificate(self._own.folder / "own" / "cert.der")
+            await server.load_private_key(self._own.folder / "own" / "key.pem")
+            policies.append(ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt)
+        server.set_security_policy(policies)
 
     async def _add_folder(self, namespace: int, start: int) -> None:
         name = f"Folder{start // ITEMS_PER_FOLDER:03}"
@@ -245,8 +266,8 @@ def _shown(value: ua.DataValue) -> list[Any]:
     ]
 
 
-async def serve(items: int, port: int) -> None:
-    load = Load(items, port)
+async def serve(items: int, port: int, own: Own | None) -> None:
+    load = Load(items, port, own)
     await load.start()
     _say({"ready": True, "port": port})
     reader = asyncio.StreamReader(limit=1 << 20)
@@ -270,10 +291,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--items", type=int, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--pki", help="folder of a certificate; offers SignAndEncrypt too")
+    parser.add_argument("--name", default="load", help="part of the certificate's URI")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
     keep_values_by_reference()
-    asyncio.run(serve(options.items, options.port))
+    own = Own(Path(options.pki), options.name) if options.pki else None
+    asyncio.run(serve(options.items, options.port, own))
 
 
 if __name__ == "__main__":

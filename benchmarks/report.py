@@ -23,11 +23,15 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``seconds`` for a measurement, taken ``rounds`` times; ``seed`` begins random load."""
+    """``seconds`` for a measurement, taken ``rounds`` times; ``seed`` begins random load.
+
+    ``minutes`` is for benches whose length is what they are about.
+    """
 
     seconds: float = 5.0
     rounds: int = 3
     seed: int = 0
+    minutes: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +117,24 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 
 Bench = Callable[[Options], Report]
 _benches: dict[str, Bench] = {}
+_alone: set[str] = set()
 
 
-def bench(name: str) -> Callable[[Bench], Bench]:
-    """Register a function as the bench ``name``."""
+def bench(name: str, *, in_all: bool = True) -> Callable[[Bench], Bench]:
+    """Register a function as the bench ``name``; ``in_all`` False: run only when named."""
 
     def register(run: Bench) -> Bench:
         _benches[name] = run
+        if not in_all:
+            _alone.add(name)
         return run
 
     return register
+
+
+def names_of_all() -> list[str]:
+    """What ``all`` stands for."""
+    return [name for name in load_benches() if name not in _alone]
 
 
 def load_benches() -> Mapping[str, Bench]:

@@ -156,9 +156,12 @@ class LoadServer(Child):
         super().__init__(name, [sys.executable, "-m", *command])
 
     @classmethod
-    def asyncua(cls, name: str, items: int) -> Self:
+    def asyncua(cls, name: str, items: int, pki: Path | None = None) -> Self:
+        """With ``pki`` also a SignAndEncrypt endpoint, its certificate in ``pki / name``."""
         port = free_port()
         arguments = ["--items", str(items), "--port", str(port)]
+        if pki is not None:
+            arguments += ["--pki", str(pki / name), "--name", name]
         return cls(name, [port], ["benchmarks.load", *arguments])
 
     @classmethod
@@ -217,9 +220,9 @@ def ready(*servers: LoadServer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def asyncua_pair(items: int) -> Iterator[tuple[LoadServer, LoadServer]]:
-    """Source and sink as asyncua servers."""
-    source, sink = LoadServer.asyncua("source", items), LoadServer.asyncua("sink", items)
+def asyncua_pair(items: int, pki: Path | None = None) -> Iterator[tuple[LoadServer, LoadServer]]:
+    """Source and sink as asyncua servers; ``pki`` as of `LoadServer.asyncua`."""
+    source, sink = (LoadServer.asyncua(name, items, pki) for name in ("source", "sink"))
     with ready(source, sink):
         yield source, sink
 
@@ -233,3 +236,13 @@ def wire_pair(
     source, sink = made
     with ready(*made):
         yield source, sink
+
+
+@contextlib.contextmanager
+def long_line(server: LoadServer, round_trip: float) -> Iterator[str]:
+    """An endpoint behind which ``server`` is so many seconds away, there and back."""
+    port, to = free_port(), server.url.split(":")[2].split("/")[0]
+    command = ["benchmarks.wire.proxy", "--listen", str(port), "--to", to]
+    line = LoadServer("line", [port], [*command, "--round-trip", str(round_trip)])
+    with ready(line):
+        yield line.url

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
-from benchmarks.bridge import DIFFERENCES, START_SECONDS, Figures, differences, summary
 from benchmarks.bridges import OURS
 from benchmarks.report import Demand, Options, Report, bench
 from benchmarks.rig import Child, LoadServer, asyncua_pair, wait_for
 from benchmarks.station import BenchStation, document, running_station
+from benchmarks.trial import DIFFERENCES, START_SECONDS, Figures, differences, summary
 
 ITEMS: Final = 30_000
 SYNCED_SECONDS: Final = 6.0

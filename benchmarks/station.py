@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from benchmarks.rig import ROOT, BenchFailed, Child, wait_for
 from mirrorsite import redis
 from mirrorsite.env import StationSettings, make_folders, read_station
 from mirrorsite.launcher import programs
+from pipes.pki import Pki
 from redundancy.command import CommandError, CommandUnavailable, call
 
 START_SECONDS: Final = 60.0
@@ -38,27 +39,66 @@ print(apply_document(json.load(sys.stdin), user="bench", reason="bench").revisio
 """
 
 
-def document(source: str, target: str, items: int) -> dict[str, Any]:
-    """The configuration of one pipe with ``items`` items between two load servers."""
-    plain = {"security_policy": "None", "security_mode": "None"}
+NOT_SECURE: Final = {"security_policy": "None", "security_mode": "None"}
+SECURE: Final = {"security_policy": "Basic256Sha256", "security_mode": "SignAndEncrypt"}
+
+
+def document(
+    source: str,
+    target: str,
+    items: int,
+    *,
+    publishing_ms: float = PUBLISHING_MS,
+    server: Mapping[str, Any] = NOT_SECURE,
+    rules: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The configuration of one pipe with ``items`` items between two load servers.
+
+    ``server`` are further fields of both servers, ``rules`` of every item.
+    """
+    return documents(
+        [source], [target], items, publishing_ms=publishing_ms, server=server, rules=rules
+    )
+
+
+def documents(
+    sources: Sequence[str],
+    targets: Sequence[str],
+    items: int,
+    *,
+    publishing_ms: float = PUBLISHING_MS,
+    server: Mapping[str, Any] = NOT_SECURE,
+    rules: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A pipe for each source and the target of the same place, each with ``items`` items."""
     nodes = [f"nsu={NAMESPACE};s={node_name(index)}" for index in range(items)]
+    places = range(len(sources))
     return {
         "format": "mirrorsite",
         "version": 1,
         "servers": [
-            {"name": "source", "endpoint": source, **plain},
-            {"name": "target", "endpoint": target, **plain},
+            {"name": f"{side}-{place}", "endpoint": url, **server}
+            for side, urls in (("source", sources), ("target", targets))
+            for place, url in enumerate(urls)
         ],
         "pipes": [
             {
-                "name": "bench",
-                "source": "source",
-                "target": "target",
-                "publishing_interval_ms": PUBLISHING_MS,
+                "name": f"bench-{place}",
+                "source": f"source-{place}",
+                "target": f"target-{place}",
+                "publishing_interval_ms": publishing_ms,
             }
+            for place in places
         ],
         "items": [
-            {"id": number, "pipe": "bench", "source_node": node, "target_node": node}
+            {
+                "id": place * items + number,
+                "pipe": f"bench-{place}",
+                "source_node": node,
+                "target_node": node,
+                **(rules or {}),
+            }
+            for place in places
             for number, node in enumerate(nodes, 1)
         ],
     }
@@ -93,6 +133,10 @@ class BenchStation:
         )
         if done.returncode:
             raise BenchFailed(f"the configuration is not applied:\n{done.stderr}")
+
+    def trust(self, certificate: bytes) -> None:
+        """Put a server's certificate (DER) on the station's trust list."""
+        Pki(self.settings.data_dir / "pki").add_trusted(certificate)
 
     def redis(self) -> Child | None:
         """The station's Redis; None on a machine without one, where pipes run all the same."""

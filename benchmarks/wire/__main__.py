@@ -8,7 +8,8 @@ serves. Each command line gets one answer line; ``server`` picks one of the serv
 * ``reset {"value"}``: give every item this value; from now on writes and latency are counted;
 * ``counts``: answers ``writes`` taken from clients since ``reset``, ``missing`` items that none of
   them wrote, the monotonic seconds ``first_at`` of the first write and ``synced_at`` of the one
-  that left nothing missing, ``requests``, ``refused`` values, ``sessions`` and ``publishes``;
+  that left nothing missing, ``created_from`` and ``created_until`` of monitored items made,
+  ``requests``, ``refused`` values, ``sessions`` and ``publishes``;
 * ``latencies``: milliseconds from SourceTimestamp to write, of a sample of writes since last asked;
 * ``state``: variant, status and SourceTimestamp of every item, server by server;
 * ``slow {"seconds"}``: each written value takes so long;
@@ -95,12 +96,17 @@ def _state(some: list[WireServer]) -> list[State]:
 def _counts(some: list[WireServer]) -> dict[str, Any]:
     writes = [server.services.writes for server in some]
     firsts = [each.first_at for each in writes if each.first_at is not None]
+    services = [server.services for server in some]
+    begun = [each.created_from for each in services if each.created_from is not None]
+    ended = [each.created_until for each in services if each.created_until is not None]
     synced = [each.synced_at for each in writes if each.synced_at is not None]
     return {
         "writes": sum(each.count for each in writes),
         "missing": sum(each.missing for each in writes),
         "first_at": min(firsts, default=None),
         "synced_at": max(synced) if len(synced) == len(writes) else None,
+        "created_from": min(begun, default=None),
+        "created_until": max(ended, default=None),
         "requests": sum(each.requests for each in writes),
         "refused": sum(each.refused for each in writes),
         "sessions": sum(len(server.services.sessions) for server in some),

@@ -80,6 +80,7 @@ class WireServer:
     def reset(self, value: float) -> None:
         self.services.store.fill(value)
         self.services.writes.reset()
+        self.services.created_from = self.services.created_until = None
 
     def state(self, index: int) -> State:
         written = self.services.writes.last.get(index)

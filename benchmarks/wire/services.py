@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from struct import Struct, pack
 from typing import Final
@@ -64,6 +65,8 @@ class Services:
         self.writes = Writes(nodes)
         self.sessions: dict[bytes, Session] = {}
         self.publishes = 0
+        self.created_from: float | None = None  # monotonic, of the first and the last call
+        self.created_until: float | None = None
         self._changes = changes
         self._most_notifications = notifications
         self._may_publish = may_publish
@@ -233,6 +236,7 @@ class Services:
         if subscription is None:
             return response(FAULT, handle, BAD_SUBSCRIPTION_INVALID)
         timestamps = reader.uint32()
+        self.created_from = self.created_from or time.monotonic()
         asked = [self._asked_item(reader) for _ in range(max(0, reader.int32()))]
         items = [(index, client) for index, client, _ in asked if index is not None]
         numbers = iter(subscription.add(items, timestamps))
@@ -243,6 +247,7 @@ class Services:
             else _CREATED.pack(0, next(numbers), sampling if sampling >= 0 else interval, 1)
             for index, _, sampling in asked
         ]
+        self.created_until = time.monotonic()
         return response(754, handle) + array_of(parts) + NULL
 
     def _asked_item(self, reader: Reader) -> tuple[int | None, int, float]:

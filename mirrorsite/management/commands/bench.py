@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from argparse import BooleanOptionalAction
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from benchmarks.report import Options, Report, load_benches
+from benchmarks.pages import write_down
+from benchmarks.report import Options, Report, load_benches, names_of_all
+from benchmarks.rig import BenchFailed
 
 
 class Command(BaseCommand):
@@ -20,25 +23,42 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="the last line is one document")
         parser.add_argument("--seconds", type=float, default=5.0, help="length of a measurement")
         parser.add_argument("--rounds", type=int, default=3, help="rounds; their median counts")
+        parser.add_argument(
+            "--write",
+            action=BooleanOptionalAction,
+            default=None,
+            help="put the figures into docs/benchmarks.md; all does so unless told not to",
+        )
+        parser.add_argument("--minutes", type=float, default=10.0, help="length of soak")
         parser.add_argument("--seed", type=int, default=0, help="first seed of random load")
         parser.add_argument("--name", help="this station's name (not used)")
         parser.add_argument("--data-dir", help="the folder of the station (not used)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         benches = load_benches()
-        names = list(benches) if "all" in options["names"] else options["names"]
+        is_all = "all" in options["names"]
+        names = names_of_all() if is_all else options["names"]
         unknown = [name for name in names if name not in benches]
         if unknown:
             known = ", ".join(benches)
             raise CommandError(f"No bench is called {unknown[0]}; there are {known}.", returncode=2)
-        wanted = Options(options["seconds"], options["rounds"], options["seed"])
-        reports = []
+        is_written = is_all if options["write"] is None else options["write"]
+        wanted = Options(options["seconds"], options["rounds"], options["seed"], options["minutes"])
+        reports, broken = [], []
         for name in names:
-            reports.append(benches[name](wanted))
-            self.stdout.write(reports[-1].as_table() + "\n")
+            try:
+                report = benches[name](wanted)
+            except BenchFailed as failure:
+                self.stderr.write(f"{name}: {failure}")
+                broken.append(name)
+                continue
+            reports.append(report)
+            self.stdout.write(report.as_table() + "\n")
+            if is_written:
+                write_down(report, wanted)
         if options["json"]:
             self.stdout.write(json.dumps(_document(reports)))
-        failed = [report.bench for report in reports if not report.ok]
+        failed = [*(report.bench for report in reports if not report.ok), *broken]
         if failed:
             raise CommandError(f"Demands are not met: {', '.join(failed)}.")
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.bridge import COST, DIFFERENCES, one_run
 from benchmarks.bridges import OURS, Bridge, all_bridges, has_node_opcua
-from benchmarks.rig import LoadServer, asyncua_pair
+from benchmarks.rig import LoadServer, wire_pair
 from benchmarks.station import document, running_station
+from benchmarks.trial import COST, DIFFERENCES, P50, P99, Load, one_run
 
 ITEMS = 50
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.scenario, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[LoadServer, LoadServer]]:
-    with asyncua_pair(ITEMS) as pair:
+    with wire_pair(ITEMS, kind="mixed") as pair:
         yield pair
 
 
@@ -49,9 +49,9 @@ def test_a_bridge_leaves_both_sides_equal(
 ) -> None:
     source, sink = servers
 
-    figures = one_run(bridges[name], source, sink, rate=500.0, seconds=1.0)
+    figures = one_run(bridges[name], source, sink, Load(rate=500.0, seconds=0.5, warm_up=0.3))
 
     assert figures[DIFFERENCES] == 0
     assert figures["confirmed/s"] > 0
     assert figures[COST] > 0
-    assert figures["p50 ms"] <= figures["p99 ms"]
+    assert 0 < figures[P50] <= figures[P99]

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from benchmarks import report
 from benchmarks.codec import asyncua_careful, double_run, mixed, splice
 from benchmarks.report import Demand, Options, Report, load_benches
+from benchmarks.rig import BenchFailed
 
 
 def make_report(got: float) -> Report:
@@ -65,6 +66,11 @@ class TestCommand:
             "running": lambda options: make_report(options.seconds),
         }
         monkeypatch.setattr(report, "_benches", benches)
+        self.written: list[str] = []
+        monkeypatch.setattr(
+            "mirrorsite.management.commands.bench.write_down",
+            lambda report, _options: self.written.append(report.bench),
+        )
 
     def run(self, *arguments: str) -> str:
         out = StringIO()
@@ -82,6 +88,27 @@ class TestCommand:
 
         assert [one["ok"] for one in document["benches"]] == [True, True]
         assert document["ok"] is True
+
+    def test_all_puts_its_figures_into_the_page_and_a_single_bench_if_asked_to(self) -> None:
+        self.run("all", "--no-write", "--seconds", "31")
+        self.run("rowing")
+        assert self.written == []
+
+        self.run("all", "--seconds", "31")
+        self.run("rowing", "--write")
+        assert self.written == ["rowing"] * 3  # what both benches are called in their reports
+
+    def test_a_bench_that_breaks_off_leaves_the_others_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def breaks_off(_options: Options) -> Report:
+            raise BenchFailed("the worker has ended")
+
+        monkeypatch.setitem(report._benches, "drowning", breaks_off)
+
+        with pytest.raises(CommandError, match="not met: drowning"):
+            self.run("drowning", "rowing", "--write")
+        assert self.written == ["rowing"]
 
     def test_a_demand_that_is_not_met_fails_the_command(self) -> None:
         with pytest.raises(CommandError, match="not met: rowing"):
