@@ -298,18 +298,18 @@ class Writer:
 
     def _of_bearable_size(self, batch: dict[int, bytes]) -> dict[int, bytes]:
         """What may go in one request: nothing too large for the server, and not too much."""
-        bulky = [handle for handle in batch if handle in self.bulky]
-        if not bulky:
+        if self.bulky.isdisjoint(batch):
             return batch
-        sizes = [len(batch[handle]) for handle in bulky]
-        if self._losses or max(sizes) > self._value_limits.least > 0:
-            self._refuse_too_large(batch, bulky)
-        most = min(LARGEST_REQUEST, self._value_limits.message or LARGEST_REQUEST)
+        sizes = list(map(len, batch.values()))
+        limits = self._value_limits
+        if self._losses or max(sizes) > limits.least > 0:
+            self._refuse_too_large(batch)
+        most = min(LARGEST_REQUEST, limits.message or LARGEST_REQUEST)
         return batch if sum(sizes) <= most else self._first_part(batch, most)
 
-    def _refuse_too_large(self, batch: dict[int, bytes], bulky: Iterable[int]) -> None:
-        for handle in bulky:
-            why = excess(batch[handle], self._value_limits) or self._blamed(handle, batch[handle])
+    def _refuse_too_large(self, batch: dict[int, bytes]) -> None:
+        for handle, value in list(batch.items()):
+            why = excess(value, self._value_limits) or self._blamed(handle, value)
             if not why:
                 continue
             del batch[handle]
@@ -327,7 +327,7 @@ class Writer:
             if left < 0 and part:
                 break
             part[handle] = value
-        self.pending.retry({h: value for h, value in batch.items() if h not in part})
+        self._take_back({h: value for h, value in batch.items() if h not in part})
         return part
 
     def _blamed(self, handle: int, value: bytes) -> str:

@@ -9,7 +9,8 @@ import pytest
 
 from pipes import translation
 from pipes.core.binary import decode_data_value, encode_data_value, encode_scalar
-from pipes.core.choices import ItemKind, Trigger
+from pipes.core.choices import Direction, ItemKind, Trigger
+from pipes.core.echo import EchoGuard
 from pipes.core.losses import Cause
 from pipes.core.sizes import ValueLimits
 from pipes.core.status_codes import code_of
@@ -294,6 +295,19 @@ class TestSizes:
             writer.answer()
         assert [2] in [list(batch) for batch in writer.written]
         assert sorted(h for batch in writer.written for h in batch) == [1, 2, 3]
+
+    async def test_what_has_to_wait_for_the_next_request_may_still_change_for_an_echo(self):
+        both = [item(handle, direction=Direction.BOTH) for handle in (1, 2)]
+        played, _, writer = await connected(T.BYTE_STRING, *both)
+        large = [value(T.BYTE_STRING, bytes([n]) * LARGEST_REQUEST) for n in range(3)]
+        for guarded in (1, 2):
+            played.flow.echoes._guards[guarded] = EchoGuard(1.0)
+        played.flow.values({1: large[0], 2: large[1]}, frozenset())
+        assert [list(batch) for batch in writer.written] == [[1], [2]]
+        writer.answer()
+        writer.answer()
+        played.flow.values({2: large[2]}, frozenset())
+        assert writer.written[-1] == {2: large[2]}
 
     async def test_a_large_value_over_which_the_connection_ends_twice_is_not_tried_again(self):
         played, _, writer = await connected(T.BYTE_STRING, item(1))
