@@ -20,6 +20,7 @@ from typing import Final
 
 from pipes.connections import ServerConnection
 from pipes.core.binary import DecodeError, comparable
+from pipes.core.bulk import Scaling, scaled
 from pipes.core.choices import Direction, InitialWrite, ItemKind, Timestamps, Trigger
 from pipes.core.conversion import Rejected, TargetType
 from pipes.core.echo import WriteResult
@@ -43,6 +44,7 @@ from pipes.core.transfer import (
     Target,
     Write,
     absolute_deadband,
+    bulk_scaling,
     decide_transfer,
     has_value,
     passes_untouched,
@@ -78,6 +80,8 @@ NODE_UNKNOWN: Final = code_of("BadNodeIdUnknown")
 MOST_AT_ONCE: Final = 3_000
 TYPE_ASKED_FOR: Final = "the server is being asked for the definition of the structure"
 
+#: No encoding byte: the mark of a handle in `_unseen` whose numbers are scaled in bulk.
+SCALED: Final = 0x3F
 _TYPE_OF: Final = itemgetter(1)
 _MASK_OF: Final = itemgetter(0)
 #: The masks of DataValues without a status: what is left of many masks without these has one.
@@ -126,6 +130,7 @@ class Flow:
         self._histories: dict[int, History] = {}
         # What may pass without a look: handle -> the byte of type and rank that it must have.
         self._unseen: dict[int, int] = {}
+        self._scalings: dict[int, Scaling] = {}  # of handles that are `SCALED` in `_unseen`
         self._parts: dict[int, IndexRange] = {}  # of items that read a part of an array
         self._unsubscribed: set[int] = set()  # what comes of these is of their former selves
         self._first: set[int] = set()
@@ -324,7 +329,7 @@ class Flow:
         self._initial.forget(handles)
         known: tuple[dict[int, object], ...] = (
             self.items, self.last, self.held_back, self._rules, self._histories, self._holds,
-            self._unseen, self._parts,
+            self._unseen, self._parts, self._scalings,
         )  # type: ignore[assignment]  # fmt: skip
         for handle in handles:
             self.stops.forget(handle)
@@ -423,6 +428,8 @@ class Flow:
             value = self.last.get(handle)
             if value is None or value[0] & HAS_STATUS:
                 value = self.writer.held.get(handle)
+            elif self._unseen[handle] == SCALED:
+                value = scaled({handle: value}, self._scalings).get(handle)
             if value is not None:
                 self._histories[handle].last_good = value
 
@@ -455,6 +462,12 @@ class Flow:
 
     def _decided(self, values: dict[int, bytes], look: Collection[int]) -> dict[int, bytes]:
         through = {handle: value for handle, value in values.items() if handle not in look}
+        if self._scalings:
+            numbers = {h: values[h] for h in look if self._unseen.get(h) == SCALED}
+            made = scaled(numbers, self._scalings)
+            self.writer.origins.update({handle: numbers[handle] for handle in made})
+            through |= made
+            look = [handle for handle in look if handle not in made]
         for handle in look:
             decided = self._arrived(handle, values[handle])
             if decided is not None:
@@ -632,20 +645,22 @@ class Flow:
         if not has_fixed_size(written):
             self.writer.bulky.add(handle)
         watched = handle in self.echoes.handles
-        if not watched and self._may_pass_unseen(handle, value, rule, target):
-            self._unseen[handle] = value[1]
+        if not watched:
+            self._spare_a_look(handle, value, rule, target)
         if is_first and not watched and self._initial.is_held(handle, written):
             self.faults.clear((handle,))
             return None
         return written
 
-    def _may_pass_unseen(self, handle: int, value: bytes, rule: Rule, target: Target) -> bool:
-        """Whether the values that follow this one may go straight through."""
-        return (
-            handle not in self.faults.current
-            and self._histories[handle].not_good_since is None
-            and passes_untouched(value, rule, target)
-        )
+    def _spare_a_look(self, handle: int, value: bytes, rule: Rule, target: Target) -> None:
+        """Let the values that follow this one go straight through, if they may."""
+        if handle in self.faults.current or self._histories[handle].not_good_since is not None:
+            return
+        if passes_untouched(value, rule, target):
+            self._unseen[handle] = value[1]
+        elif scaling := bulk_scaling(value, rule, target):
+            self._scalings[handle] = scaling
+            self._unseen[handle] = SCALED
 
     def _forget_rejection(self, handle: int) -> None:
         """The item was in error for a value that could not be written; this one need not be."""

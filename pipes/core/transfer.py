@@ -23,6 +23,7 @@ from pipes.core.binary import (
     source_timestamp,
     status_of,
 )
+from pipes.core.bulk import Scaling, scaling_for
 from pipes.core.choices import DeadbandType, Direction, Quality, Trigger
 from pipes.core.conversion import SCALAR_RANK, Rejected, TargetType, accepts_rank, convert
 from pipes.core.filtering import passes
@@ -72,12 +73,12 @@ class Rule:
     @property
     def needs_look(self) -> bool:
         """Whether every value has to be decided about, and not only doubtful ones."""
+        return not self.transform.is_identity or self.has_more_than_transform
+
+    @property
+    def has_more_than_transform(self) -> bool:
         return (
-            self.filters
-            or self.watches_type
-            or self.reads is not None
-            or self.writes is not None
-            or not self.transform.is_identity
+            self.filters or self.watches_type or self.reads is not None or self.writes is not None
         )
 
     def with_own_deadband(self, deadband: float) -> Rule:
@@ -230,6 +231,13 @@ def passes_untouched(value: bytes, rule: Rule, target: Target) -> bool:
         return False  # the next one may refer to another namespace
     # The byte says neither how many elements an array has nor how many dimensions.
     return not (encoding & 0x80 and (encoding & 0x40 or target.dimensions))
+
+
+def bulk_scaling(value: bytes, rule: Rule, target: Target) -> Scaling | None:
+    """How values like this one may be scaled by `bulk.scaled` from now on."""
+    if rule.has_more_than_transform or target.type is not VariantType.DOUBLE:
+        return None
+    return scaling_for(value, rule.transform.number) if target.value_rank in _SCALAR else None
 
 
 def decide_transfer(

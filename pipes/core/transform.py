@@ -6,13 +6,13 @@ result then still has to be converted to the type of the written node (`conversi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from pipes.core.choices import Direction
 from pipes.core.conversion import Converted, OnOverflow, Rejected, TargetType, convert
-from pipes.core.transform_kinds import KINDS, Function, InvalidTransformError, Kind
+from pipes.core.transform_kinds import KINDS, Function, InvalidTransformError, Kind, Numeric
 from pipes.core.values import Variant, VariantType, type_named
 from pipes.core.wanted import Json
 
@@ -26,6 +26,11 @@ class Transform:
     is_identity: bool
     on_overflow: OnOverflow
     function: Function
+
+    @property
+    def number(self) -> Callable[[float], float] | None:
+        """The transform as a function of numbers, if it is nothing but that."""
+        return self.function.function if isinstance(self.function, Numeric) else None
 
     def apply(self, variant: Variant) -> Variant | Rejected:
         """The value in the terms of the written side, or why there is none."""

@@ -115,14 +115,18 @@ def _converted_first(kind: VariantType, function: Function) -> Function:
     return apply
 
 
-def _numeric(function: Callable[[float], float], on_overflow: OnOverflow) -> Function:
+@dataclass(frozen=True, slots=True)
+class Numeric:
     """A function of numbers as one of variants, element by element.
 
     The result is Double. Integers stay exact, as Int64 or UInt64, while gain and offset are
     integers and the result fits: a 64 bit counter with an offset must not lose its last digits.
     """
 
-    def apply(variant: Variant) -> Variant | Rejected:
+    function: Callable[[float], float]
+    on_overflow: OnOverflow
+
+    def __call__(self, variant: Variant) -> Variant | Rejected:
         exact = variant.type in INTEGER_RANGES
         operand = variant
         if not exact:
@@ -131,11 +135,9 @@ def _numeric(function: Callable[[float], float], on_overflow: OnOverflow) -> Fun
                 return converted
             operand = converted.variant
         try:
-            return _mapped(operand, function, on_overflow)
+            return _mapped(operand, self.function, self.on_overflow)
         except OverflowError as error:
             return Rejected(RejectReason.OUT_OF_RANGE, str(error))
-
-    return apply
 
 
 def _mapped(
@@ -189,7 +191,7 @@ def _linear(gain: float, offset: float, on_overflow: OnOverflow) -> Made:
         return number * gain + offset
 
     if gain == 0:
-        return _numeric(scaled, on_overflow), "linear with gain 0 has no inverse"
+        return Numeric(scaled, on_overflow), "linear with gain 0 has no inverse"
 
     def unscaled(number: float) -> float:
         moved = number - offset
@@ -197,7 +199,7 @@ def _linear(gain: float, offset: float, on_overflow: OnOverflow) -> Made:
             return moved // gain
         return moved / gain
 
-    return _numeric(scaled, on_overflow), _numeric(unscaled, on_overflow)
+    return Numeric(scaled, on_overflow), Numeric(unscaled, on_overflow)
 
 
 def _make_unit(spec: Spec, on_overflow: OnOverflow) -> Made:
@@ -217,11 +219,11 @@ def _make_range(spec: Spec, on_overflow: OnOverflow) -> Made:
     if in_low == in_high:
         raise InvalidTransformError("transform.in_high", "must differ from in_low")
     clamp = clamps is not False
-    forward = _numeric(_ranged(in_low, in_high, out_low, out_high, clamp=clamp), on_overflow)
+    forward = Numeric(_ranged(in_low, in_high, out_low, out_high, clamp=clamp), on_overflow)
     if out_low == out_high:
         return forward, "range with equal out_low and out_high has no inverse"
     inverse = _ranged(out_low, out_high, in_low, in_high, clamp=clamp)
-    return forward, _numeric(inverse, on_overflow)
+    return forward, Numeric(inverse, on_overflow)
 
 
 def _ranged(

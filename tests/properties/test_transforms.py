@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipes.core.binary import encode_data_value
+from pipes.core.bulk import scaled
 from pipes.core.choices import Direction
 from pipes.core.conversion import Converted, convert
+from pipes.core.transfer import History, Target, Write, bulk_scaling, decide_transfer, rule_for
 from pipes.core.transform import Transform, compile_transform
 from pipes.core.units import UNITS
-from pipes.core.values import Variant, VariantType
-from pipes.core.wanted import Json
+from pipes.core.values import DataValue, Variant, VariantType
+from pipes.core.wanted import Item, Json, Pipe
 
 T = VariantType
 reals = st.floats(-1e9, 1e9)
@@ -149,3 +152,34 @@ def test_an_array_is_transformed_as_its_elements_are(values):
     single = tuple(forward.apply(Variant(T.BYTE, value)) for value in values)
     assert isinstance(whole, Variant)
     assert whole.value == tuple(each.value for each in single if isinstance(each, Variant))
+
+
+NUMERIC: list[dict[str, Json]] = [
+    {"kind": "linear", "gain": 0.1, "offset": -40},
+    {"kind": "linear", "gain": 3, "offset": -7},
+    {"kind": "unit", "from": "°C", "to": "°F"},
+    {"kind": "range", "in_low": 0, "in_high": 27648, "out_low": -1, "out_high": 1},
+    {"kind": "range", "in_low": 5, "in_high": -5, "out_low": 0, "out_high": 9, "clamp": False},
+]
+numbers = st.one_of(
+    st.floats().map(lambda value: Variant(T.DOUBLE, value)),
+    st.floats(width=32).map(lambda value: Variant(T.FLOAT, value)),
+    st.integers(-(2**15), 2**15 - 1).map(lambda value: Variant(T.INT16, value)),
+    st.integers(-(2**63), 2**63 - 1).map(lambda value: Variant(T.INT64, value)),
+    st.integers(0, 2**64 - 1).map(lambda value: Variant(T.UINT64, value)),
+)
+
+
+@pytest.mark.parametrize("spec", NUMERIC)
+@given(variant=numbers, stamp=st.none() | st.integers(1, 2**62))
+def test_bulk_writes_the_bytes_that_the_single_way_writes(spec, variant, stamp):
+    item = Item(id=1, source_node="i=1", target_node="i=2", transform=spec)
+    rule = rule_for(item, Pipe("P", "A", "B", {1: item}), is_reverse=False)
+    target = Target(T.DOUBLE, -1)
+    value = encode_data_value(DataValue(variant, 0, stamp))
+    scaling = bulk_scaling(value, rule, target)
+    assert scaling is not None
+    decision = decide_transfer(value, rule, target, History(), 0.0)
+    for result in scaled({1: value}, {1: scaling}).values():
+        assert isinstance(decision, Write)
+        assert result == decision.value

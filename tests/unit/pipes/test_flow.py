@@ -467,3 +467,16 @@ async def test_a_quick_server_gets_all_items_in_one_subscription(
 
     assert len(played.flow.feed._streams) == subscriptions
     assert len(played.flow.feed.subscribed_handles()) == 7_000
+
+
+async def test_numbers_are_scaled_in_bulk_and_a_bad_one_puts_its_status_on_the_last_result():
+    scaling = item(1, transform={"kind": "linear", "gain": 2.0, "offset": 1.0})
+    played, server = await connected(scaling, item(2))
+    for number in (5.0, 6.0, 7.0):
+        played.come(i1=double(number), i2=double(number))
+        server.answer()
+    held = played.flow.writer.held
+    assert (number_in(held[1]), number_in(held[2])) == (15.0, 7.0)
+    played.come(i1=no_value(0x80000000), i2=double(8.0))
+    server.answer()
+    assert played.flow.writer.held[1] == double(15.0, status=0x80000000)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipes.core.binary import encode_data_value
+from pipes.core.bulk import scaled, scaling_for
+from pipes.core.transfer import (
+    History,
+    Rule,
+    Target,
+    Write,
+    bulk_scaling,
+    decide_transfer,
+    rule_for,
+)
+from pipes.core.transform import compile_transform
+from pipes.core.values import DataValue, Variant, VariantType
+from pipes.core.wanted import Item, Pipe
+
+T = VariantType
+TARGET = Target(T.DOUBLE, -1)
+
+
+def twice(number: float) -> float:
+    return number * 2
+
+
+def encoded(kind, value, *, status=0, stamp=7):
+    return encode_data_value(DataValue(Variant(kind, value), status, stamp))
+
+
+def rule_of(**more) -> Rule:
+    transform = {"kind": "linear", "gain": 0.5, "offset": 1}
+    item = Item(id=1, source_node="i=1", target_node="i=2", transform=transform, **more)
+    return rule_for(item, Pipe("P", "A", "B", {}), is_reverse=False)
+
+
+@pytest.mark.parametrize("kind", [
+    T.SBYTE, T.BYTE, T.INT16, T.UINT16, T.INT32, T.UINT32, T.INT64, T.UINT64, T.FLOAT, T.DOUBLE,
+])  # fmt: skip
+@pytest.mark.parametrize("stamp", [None, 7])
+def test_a_number_becomes_a_double_with_its_timestamp(kind, stamp):
+    value = encoded(kind, 5, stamp=stamp)
+    scaling = scaling_for(value, twice)
+    assert scaling is not None
+    assert scaled({3: value}, {3: scaling}) == {3: encoded(T.DOUBLE, 10.0, stamp=stamp)}
+
+
+def test_what_needs_a_look_is_left_out():
+    scaling = scaling_for(encoded(T.DOUBLE, 1.0), twice)
+    assert scaling is not None
+    values = {
+        1: encoded(T.DOUBLE, 1.0, status=0x40000000),
+        2: encoded(T.FLOAT, 1.0),
+        3: encoded(T.DOUBLE, math.inf),
+        4: encoded(T.DOUBLE, math.nan),
+        5: encoded(T.DOUBLE, 1.5e308),
+        6: encoded(T.DOUBLE, 4.0),
+    }
+    assert scaled(values, dict.fromkeys(values, scaling)) == {6: encoded(T.DOUBLE, 8.0)}
+
+
+def test_a_result_that_no_double_holds_is_left_out():
+    value = encoded(T.INT64, 2**62)
+    scaling = scaling_for(value, lambda number: number**40)
+    assert scaling is not None
+    assert scaled({1: value}, {1: scaling}) == {}
+
+
+def test_nothing_scales_what_is_no_number():
+    assert scaling_for(encoded(T.STRING, "5"), twice) is None
+    assert scaling_for(encoded(T.DOUBLE, 5.0), None) is None
+    assert scaling_for(b"\x00", twice) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "target", "is_scaled"),
+    [
+        ({}, TARGET, True),
+        ({"index_range": "0:1"}, TARGET, False),
+        ({}, Target(T.FLOAT, -1), False),
+        ({}, Target(T.DOUBLE, 1), False),
+    ],
+)
+def test_only_scalars_of_a_plain_rule_are_scaled_in_bulk(more, target, is_scaled):
+    scaling = bulk_scaling(encoded(T.DOUBLE, 4.0), rule_of(**more), target)
+    assert (scaling is not None) is is_scaled
+
+
+def test_bulk_and_single_write_the_same_bytes():
+    rule, value = rule_of(), encoded(T.INT16, -3)
+    scaling = bulk_scaling(value, rule, TARGET)
+    assert scaling is not None
+    decision = decide_transfer(value, rule, TARGET, History(), 0.0)
+    assert scaled({1: value}, {1: scaling}) == {1: decision.value}
+    assert isinstance(decision, Write)
+
+
+def test_a_transform_that_is_more_than_a_number_is_none_for_bulk():
+    for spec in ({"kind": "invert"}, {"kind": "linear", "gain": 2, "to_type": "String"}):
+        forward = compile_transform(spec).forward
+        assert forward is not None
+        assert forward.number is None
