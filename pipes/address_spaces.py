@@ -17,6 +17,7 @@ from django.conf import settings
 
 from pipes.browse_cache import BrowseCache, CacheError, Row
 from pipes.core.matching import CAN_READ, CAN_WRITE
+from pipes.core.node_classes import node_class_name
 from pipes.core.node_ids import NodeIdError, to_uri_form
 from pipes.models import Server
 from pipes.refusals import Conflict, Unavailable
@@ -27,16 +28,6 @@ ASK_SECONDS: Final = 1.0
 START_SECONDS: Final = 5.0
 CANCEL_SECONDS: Final = 8.0
 DEEPEST: Final = 64
-_NODE_CLASSES: Final = {
-    1: "Object",
-    2: "Variable",
-    4: "Method",
-    8: "ObjectType",
-    16: "VariableType",
-    32: "ReferenceType",
-    64: "DataType",
-    128: "View",
-}
 _NEVER: Final[Mapping[str, Any]] = {
     "state": "none",
     "reason": "",
@@ -187,7 +178,7 @@ def _row_body(row: Row) -> dict[str, Any]:
         "node_id": row.node_id,
         "browse_name": f"{row.space}:{row.name}" if row.space else row.name,
         "display_name": row.shown,
-        "node_class": _NODE_CLASSES.get(row.node_class, "Unspecified"),
+        "node_class": node_class_name(row.node_class),
         "data_type": row.data_type,
         "value_rank": row.rank,
         "access": "".join(letter for bit, letter in letters if row.access & bit),

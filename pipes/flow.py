@@ -379,11 +379,13 @@ class Flow:
             look |= special & values.keys()
         if self._minded or self.writing.writes_status is False:
             look |= self._with_status(values)
+        made = self._scaled(values, look - special) if self._scalings and look else {}
+        look -= made.keys()
         if look:
             self._remember_good(look)
         self.last.update(values)
-        if look:
-            values = self._decided(values, look)
+        if look or made:
+            values = self._decided(values, look, made)
         if values:
             self.writer.offer(values)
 
@@ -460,14 +462,18 @@ class Flow:
         except DecodeError:
             return False
 
-    def _decided(self, values: dict[int, bytes], look: Collection[int]) -> dict[int, bytes]:
+    def _scaled(self, values: dict[int, bytes], look: Collection[int]) -> dict[int, bytes]:
+        """What is written for the numbers among ``look`` that are scaled in bulk."""
+        numbers = {h: values[h] for h in look if self._unseen.get(h) == SCALED}
+        made = scaled(numbers, self._scalings)
+        self.writer.origins.update({handle: numbers[handle] for handle in made})
+        return made
+
+    def _decided(
+        self, values: dict[int, bytes], look: Collection[int], made: dict[int, bytes]
+    ) -> dict[int, bytes]:
         through = {handle: value for handle, value in values.items() if handle not in look}
-        if self._scalings:
-            numbers = {h: values[h] for h in look if self._unseen.get(h) == SCALED}
-            made = scaled(numbers, self._scalings)
-            self.writer.origins.update({handle: numbers[handle] for handle in made})
-            through |= made
-            look = [handle for handle in look if handle not in made]
+        through |= made
         for handle in look:
             decided = self._arrived(handle, values[handle])
             if decided is not None:

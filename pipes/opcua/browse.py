@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipes.core.json_values import data_value_to_json
+from pipes.core.node_classes import node_class_name
 from pipes.core.node_ids import decode, encode, format_node_id
 from pipes.core.skip import ServiceFaultError
 from pipes.core.status_codes import name_of
@@ -44,16 +45,6 @@ NODES_PER_CALL: Final = 100
 OBJECTS: Final = NodeId(0, 85)
 HIERARCHICAL: Final = encode(NodeId(0, 33))
 VARIABLE: Final = 2
-NODE_CLASSES: Final = {
-    1: "Object",
-    2: "Variable",
-    4: "Method",
-    8: "ObjectType",
-    16: "VariableType",
-    32: "ReferenceType",
-    64: "DataType",
-    128: "View",
-}
 _BROWSE_NAME, _VALUE, _DATA_TYPE, _VALUE_RANK, _ACCESS = 3, 13, 14, 15, 18
 _CAN_READ, _CAN_WRITE = 1, 2
 
@@ -278,7 +269,7 @@ async def _rows(session: Session, references: Sequence[wire.Reference]) -> list[
             "node_id": format_node_id(node, session.namespaces),
             "browse_name": _qualified(reference.browse_name),
             "display_name": reference.display_name.text or reference.browse_name.name or "",
-            "node_class": NODE_CLASSES.get(reference.node_class, "Unspecified"),
+            "node_class": node_class_name(reference.node_class),
             "data_type": None,
             "value_rank": None,
             "access": "",

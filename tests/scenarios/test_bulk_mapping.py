@@ -172,8 +172,7 @@ def share(station: Station, source: Plant, goes_on: Callable[[float], bool]) -> 
         return source.ask("traffic")["moved"], station.pipe()["writes"]
 
     began, first = time.monotonic(), counts()
-    while goes_on(began):
-        time.sleep(0.05)
+    eventually(lambda: not goes_on(began), within=120)
     last = counts()
     return (last[1] - first[1]) / max(1, last[0] - first[0])
 
