@@ -15,9 +15,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import islice
 from operator import itemgetter
 from typing import Final
 
+from pipes.conditions import Conditions
 from pipes.connections import ServerConnection
 from pipes.core.binary import DecodeError, comparable
 from pipes.core.bulk import Scaling, scaled
@@ -55,10 +57,11 @@ from pipes.core.wanted import Item, Pipe
 from pipes.delivery import Delivery, Surroundings, kind_of
 from pipes.echoes import Echoes, Guards
 from pipes.faults import Faults
-from pipes.feed import Feed, FeedItem
+from pipes.feed import Feed, FeedItem, Receiver
 from pipes.initial import InitialWrites
 from pipes.staleness import Staleness
 from pipes.targets import Targets
+from pipes.throttle import Throttle
 from pipes.translation import Translator
 from pipes.verify import ReadBack
 from pipes.writer import Writer
@@ -136,6 +139,7 @@ class Flow:
         self._first: set[int] = set()
         self._holds: dict[int, float] = {}  # handle -> when to decide again
         self._minded: set[int] = set()  # whose values need a look if they have a status
+        self._due_soon: dict[int, None] = {}  # to be decided about anew, some in each tick
         self.outages = Outages()
         self.stops = Stops()
         self._is_draining = False
@@ -156,6 +160,11 @@ class Flow:
         )
         self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
         self.staleness = Staleness(self.feed, self.last, self._is_stale, self._now)
+        self.throttle = Throttle(self._interval_over, self._now)
+        source = writer if is_reverse else reader
+        self.conditions = Conditions(
+            source.name, self, self.feed, self._condition_feed if is_reverse else None
+        )
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -178,12 +187,14 @@ class Flow:
             self.writing.remove_listener(self)
         self._reader_gone()
         self._writer_gone()
+        self.throttle.close()
         if self.delivery is not None:
             self.delivery.close()
 
     async def unsubscribe(self) -> None:
         """Leave nothing of this flow in a session that other pipes go on using."""
         await self.feed.unsubscribe()
+        await self.conditions.unsubscribe()
 
     def connected(self, connection: ServerConnection) -> None:
         session = connection.session
@@ -195,6 +206,7 @@ class Flow:
             self.read_back.connected(session)
             self.targets.connected()
             self.faults.reset_throttles()
+            self.conditions.connected(session)
             self._first.update(self.last.keys() - self._queued())
         if connection is self.reading:
             self.feed.source_timestamps = self.pipe.timestamps is not Timestamps.NONE
@@ -224,6 +236,7 @@ class Flow:
         self.writer.disconnected()
         self.read_back.disconnected()
         self.targets.disconnected()
+        self.conditions.disconnected()
 
     def tick(self, now: float) -> None:
         """Look at the clock: retries, holds that end, silent subscriptions, an opened gate."""
@@ -235,6 +248,7 @@ class Flow:
         self.feed.tick(now)
         self.staleness.tick(now)
         self.read_back.tick(now)
+        self._tick_what_waits(now)
         if self.outages.current:
             self._tell_of_outages(now)
         due = self.faults.due(now)
@@ -259,6 +273,7 @@ class Flow:
         self.writer.pending.limit = max(1, len(self.items))
         self.writer.ledger.expect(len(self.items))
         self.targets.add({item.id: self._written_node(item) for item in new})
+        self.conditions.add(new)
         self.feed.add(self._feed_item(item) for item in new)
         if self.reading.session is None:
             self._silent([item.id for item in new], LOST)
@@ -281,6 +296,8 @@ class Flow:
             self.writer.refresh.add(item.id, item.refresh_seconds, self._now())
         if not self._rules[item.id].quality.is_plain:
             self._minded.add(item.id)
+        if item.minimum_interval_ms and kind is ItemKind.STATE:
+            self.throttle.add(item.id, item.minimum_interval_ms)
         if item.verify:
             self.read_back.checks.add(item.id, both_ways=item.direction is Direction.BOTH)
             self.writer.read_back = self.read_back
@@ -326,10 +343,12 @@ class Flow:
         self.echoes.forget(handles)
         self.translator.forget(handles)
         self.outages.over(handles)
+        self.conditions.remove(handles)
+        self.throttle.forget(handles)
         self._initial.forget(handles)
         known: tuple[dict[int, object], ...] = (
             self.items, self.last, self.held_back, self._rules, self._histories, self._holds,
-            self._unseen, self._parts, self._scalings,
+            self._unseen, self._parts, self._scalings, self._due_soon,
         )  # type: ignore[assignment]  # fmt: skip
         for handle in handles:
             self.stops.forget(handle)
@@ -538,6 +557,58 @@ class Flow:
         self._offer_newest(handles, is_retry=is_retry)
         self._first |= next_first
 
+    # -- values that have to wait ---------------------------------------------------------------
+
+    def _has_to_wait(self, handle: int) -> bool:
+        """For its condition, for the end of a fault's time, or of its minimum interval."""
+        why = self.conditions.why_closed(handle)
+        if why:
+            self.held_back[handle] = why
+            self.echoes.not_written(handle)
+            return True
+        if handle in self.faults.throttled:
+            self.faults.owe(handle)
+            return True
+        return self.throttle.holds(handle)
+
+    def _tick_what_waits(self, now: float) -> None:
+        self.conditions.tick(now)
+        self.throttle.tick()
+        if self._due_soon:
+            self._offer_in_parts()
+
+    def _condition_feed(self, receiver: Receiver) -> Feed:
+        """That of a reverse flow, at the source, which it writes."""
+        name = f"{self.name} conditions"
+        interval = self.pipe.publishing_interval_ms
+        feed = Feed(name, interval, self.pipe.codec, receiver, self._now)
+        if self.writing.session is not None:
+            feed.connected(self.writing.session)
+        return feed
+
+    def conditions_met(self, items: Collection[int]) -> None:
+        self._due_soon.update(dict.fromkeys(items))
+        self._offer_in_parts()
+
+    def conditions_failed(self, items: Collection[int]) -> None:
+        """What waits was decided about while they were met; it does not go any more."""
+        self._remember_good(items)
+        for handle in items:
+            self._unseen.pop(handle, None)
+            self.held_back[handle] = self.conditions.why_closed(handle)
+            if self.writer.pending.withdraw(handle, for_good=False):
+                self._histories[handle].not_written()
+            self.echoes.not_written(handle)
+
+    def _offer_in_parts(self) -> None:
+        part = list(islice(self._due_soon, MOST_AT_ONCE))
+        for handle in part:
+            del self._due_soon[handle]
+        self._offer_newest(part)
+
+    def _interval_over(self, handles: list[int]) -> None:
+        self._offer_newest(handles, is_retry=True)
+
     # -- one value ------------------------------------------------------------------------------
 
     def _arrived(self, handle: int, value: bytes) -> bytes | None:
@@ -589,8 +660,7 @@ class Flow:
         info = self.targets.infos.get(handle)
         if info is None or handle not in self.targets.prefixes or handle not in self.items:
             return None  # decided when the target is ready
-        if handle in self.faults.throttled:
-            self.faults.owe(handle)
+        if self._has_to_wait(handle):
             return None
         rule, history = self._rules[handle], self._histories[handle]
         translated = self.translator.translated(handle, value)
@@ -607,7 +677,10 @@ class Flow:
         if isinstance(decision, Write):
             self.held_back.pop(handle, None)
             self.writer.originates(handle, came, decision.value)
-            return self._unless_held(handle, value, decision.value, rule, target)
+            written = self._unless_held(handle, value, decision.value, rule, target)
+            if written is not None:
+                self.throttle.went(handle)
+            return written
         self._leave(handle, decision)
         return None
 
@@ -655,6 +728,8 @@ class Flow:
     def _spare_a_look(self, handle: int, value: bytes, rule: Rule, target: Target) -> None:
         """Let the values that follow this one go straight through, if they may."""
         if handle in self.faults.current or self._histories[handle].not_good_since is not None:
+            return
+        if handle in self.throttle:
             return
         if passes_untouched(value, rule, target):
             self._unseen[handle] = value[1]

@@ -19,12 +19,7 @@ SUPPORTED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
 }
 
 #: Fields that must keep their default for now.
-DEFAULT_ONLY: Final[frozenset[tuple[str, str]]] = frozenset(
-    {
-        ("item", "condition"),
-        ("item", "minimum_interval_ms"),
-    }
-)
+DEFAULT_ONLY: Final[frozenset[tuple[str, str]]] = frozenset({})
 
 #: Parts of the configuration document that later versions fill.
 EMPTY_PARTS: Final = ("points", "modules", "redundancy")

@@ -61,6 +61,13 @@ ITEMS = st.fixed_dictionaries(
         "transform": TRANSFORMS,
         "quality": st.sampled_from([None, "propagate", "hold", "stop"]),
         "substitute": st.one_of(st.none(), NUMBERS, st.booleans(), LINE),
+        "minimum_interval_ms": st.integers(0, 10_000),
+        "condition": st.one_of(
+            st.none(),
+            st.fixed_dictionaries(
+                {"node": NODE_IDS, "equals": st.one_of(NUMBERS, st.booleans(), LINE)}
+            ),
+        ),
         "index_range": st.sampled_from(["", "1", "0:3"]),
         "note": NOTES,
     },

@@ -157,7 +157,6 @@ def test_every_kind_of_item_may_be_saved(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "raw", "field"),
     [
-        (Kind.ITEM, {"condition": {"node": "i=85", "equals": True}}, "condition"),
         (Kind.ITEM, {"deadband": {"type": "percent", "value": 5}}, "deadband.type"),
         (Kind.SERVER, {"server_set": {"mode": "auto"}}, "server_set.mode"),
     ],
@@ -263,6 +262,14 @@ def test_the_quality_contract_is_taken_in_its_one_spelling() -> None:
     assert patch == {"quality": "stop", "quality_table": {"Bad": "hold"}}
     (error,) = wrong(Kind.PIPE, quality_table={"Bad": 1})
     assert error.field == "quality_table.Bad"
+
+
+def test_a_minimum_interval_and_every_sample_do_not_go_together() -> None:
+    needed = {"pipe": "P", "source_node": "ns=2;s=a", "target_node": "ns=2;s=b"}
+    paced = {**needed, "minimum_interval_ms": 500}
+    assert not check_whole(Kind.ITEM, paced)
+    (error,) = check_whole(Kind.ITEM, {**paced, "kind": "queue"})
+    assert error.field == "minimum_interval_ms"
 
 
 def test_quality_substitute_asks_for_its_value() -> None:
