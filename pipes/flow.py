@@ -32,7 +32,8 @@ from pipes.core.json_values import value_text
 from pipes.core.learning import Lesson, lesson_of
 from pipes.core.losses import Cause, Losses
 from pipes.core.outages import LOST, STALE, Outages
-from pipes.core.quality import Ability, writes_source_timestamp
+from pipes.core.quality import Ability, HoldReason, writes_source_timestamp
+from pipes.core.ranges import Range
 from pipes.core.retries import Retry, advise
 from pipes.core.sizes import has_fixed_size
 from pipes.core.status_codes import code_of, name_of
@@ -50,6 +51,7 @@ from pipes.core.transfer import (
     decide_transfer,
     has_value,
     passes_untouched,
+    percent_deadband,
     rule_for,
 )
 from pipes.core.transform import InvalidTransformError
@@ -59,6 +61,7 @@ from pipes.echoes import Echoes, Guards
 from pipes.faults import Faults
 from pipes.feed import Feed, FeedItem, Receiver
 from pipes.initial import InitialWrites
+from pipes.ranges import Ranges
 from pipes.staleness import Staleness
 from pipes.targets import Targets
 from pipes.throttle import Throttle
@@ -122,6 +125,7 @@ class Flow:
         self.items: dict[int, Item] = {}
         self.last: dict[int, bytes] = {}
         self.held_back: dict[int, str] = {}  # handle -> why the newest value is not written
+        self.notes: dict[int, str] = {}  # handle -> what of its settings is not carried out
         self.received = 0
         self.healed_subscriptions = 0
         self._now = asyncio.get_running_loop().time
@@ -160,6 +164,7 @@ class Flow:
         )
         self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
         self.staleness = Staleness(self.feed, self.last, self._is_stale, self._now)
+        self.ranges = Ranges(self.name, self, self._now)
         self.throttle = Throttle(self._interval_over, self._now)
         source = writer if is_reverse else reader
         self.conditions = Conditions(
@@ -226,6 +231,7 @@ class Flow:
     def _reader_gone(self) -> None:
         self.translator.reader_gone()
         self.feed.disconnected()
+        self.ranges.disconnected()
         self.staleness.disconnected()
         self._silent(self.items, LOST)
 
@@ -274,6 +280,7 @@ class Flow:
         self.writer.ledger.expect(len(self.items))
         self.targets.add({item.id: self._written_node(item) for item in new})
         self.conditions.add(new)
+        self.ranges.add({i.id: self._read_node(i) for i in new if percent_deadband(i)})
         self.feed.add(self._feed_item(item) for item in new)
         if self.reading.session is None:
             self._silent([item.id for item in new], LOST)
@@ -345,15 +352,20 @@ class Flow:
         self.outages.over(handles)
         self.conditions.remove(handles)
         self.throttle.forget(handles)
+        self.ranges.forget(handles)
         self._initial.forget(handles)
         known: tuple[dict[int, object], ...] = (
             self.items, self.last, self.held_back, self._rules, self._histories, self._holds,
             self._unseen, self._parts, self._scalings, self._due_soon,
+            self.notes,
         )  # type: ignore[assignment]  # fmt: skip
         for handle in handles:
             self.stops.forget(handle)
             for table in known:
                 table.pop(handle, None)
+
+    def _read_node(self, item: Item) -> str:
+        return item.target_node if self._is_reverse else item.source_node
 
     def _written_node(self, item: Item) -> tuple[str, str]:
         return (item.source_node, item.index_range) if self._is_reverse else (item.target_node, "")
@@ -365,11 +377,12 @@ class Flow:
         unasked = -1.0 if is_state else 0.0
         return FeedItem(
             handle=item.id,
-            node=item.target_node if self._is_reverse else item.source_node,
+            node=self._read_node(item),
             sampling_interval_ms=unasked if interval is None else float(interval),
             queue_size=1 if is_state else self.pipe.queue_limit,
             trigger=item.trigger,
             absolute_deadband=absolute_deadband(item),
+            percent_deadband=percent_deadband(item),
             index_range="" if self._is_reverse else item.index_range,
         )
 
@@ -507,10 +520,32 @@ class Flow:
             self._silent((handle,), status or NODE_UNKNOWN)
 
     def filter_refused(self, handle: int) -> None:
-        deadband = absolute_deadband(self.items[handle])
+        item = self.items[handle]
+        deadband = absolute_deadband(item)
         if deadband is not None:
             self._rules[handle] = self._rules[handle].with_own_deadband(deadband)
             self._unseen.pop(handle, None)
+        if item.trigger is Trigger.STATUS_VALUE_TIMESTAMP:
+            self.notes[handle] = (
+                f"{self.reading.name} takes no filter, so a new timestamp alone is not reported; "
+                "values and statuses are"
+            )
+
+    def range_read(self, handle: int, found: Range | None) -> None:
+        """The percent of a percent deadband have their width; or the item says why not."""
+        width = None if found is None else found.width(self.items[handle].deadband.value)
+        self._rules[handle] = self._rules[handle].with_own_deadband(width or 0.0)
+        self._remember_good((handle,))
+        self._unseen.pop(handle, None)
+        if width is not None:
+            self.feed.widths[handle] = width
+            self.notes.pop(handle, None)
+            return
+        has = "no EURange" if found is None else f"the EURange {found.low:g} to {found.high:g}"
+        self.notes[handle] = (
+            f"the percent deadband is not applied, because the node has {has} at "
+            f"{self.reading.name}; use an absolute deadband, or give the node its EURange there"
+        )
 
     def healed(self, why: str) -> None:
         self.healed_subscriptions += 1
@@ -574,6 +609,7 @@ class Flow:
     def _tick_what_waits(self, now: float) -> None:
         self.conditions.tick(now)
         self.throttle.tick()
+        self.ranges.tick(self.reading.session, now)
         if self._due_soon:
             self._offer_in_parts()
 
@@ -587,6 +623,8 @@ class Flow:
         return feed
 
     def conditions_met(self, items: Collection[int]) -> None:
+        for handle in items:
+            self._histories[handle].passed = None  # the newest value goes, whatever the filter
         self._due_soon.update(dict.fromkeys(items))
         self._offer_in_parts()
 
@@ -675,7 +713,7 @@ class Flow:
         if history.not_good_since is not None:
             self._unseen.pop(handle, None)  # until it is Good, each of its values is decided about
         if isinstance(decision, Write):
-            self.held_back.pop(handle, None)
+            self._note_held_back(handle, decision.instead)
             self.writer.originates(handle, came, decision.value)
             written = self._unless_held(handle, value, decision.value, rule, target)
             if written is not None:
@@ -683,6 +721,12 @@ class Flow:
             return written
         self._leave(handle, decision)
         return None
+
+    def _note_held_back(self, handle: int, reason: HoldReason | None) -> None:
+        if reason is None:
+            self.held_back.pop(handle, None)
+        else:
+            self.held_back[handle] = reason.value
 
     def _leave_untranslated(self, handle: int, refusal: Rejected | None) -> None:
         if refusal is not None:
@@ -729,7 +773,7 @@ class Flow:
         """Let the values that follow this one go straight through, if they may."""
         if handle in self.faults.current or self._histories[handle].not_good_since is not None:
             return
-        if handle in self.throttle:
+        if handle in self.throttle or handle in self.ranges.unknown:
             return
         if passes_untouched(value, rule, target):
             self._unseen[handle] = value[1]

@@ -172,6 +172,7 @@ class Plant {
     this.add(odd, "Number", "Double", 1.5, { dataType: "Number" });
     this.add(odd, "Duration", "Double", 5, { dataType: "Duration" });
     this.add(odd, "ReadOnly", "Double", 1.5, { access: "CurrentRead" });
+    this.addAnalog(odd, "Analog", 100, { low: 0, high: 200 });
   }
 
   add(parent, name, type, value, { rank = -1, dataType = type, ...more } = {}) {
@@ -204,6 +205,16 @@ class Plant {
       arrayType: rank > 0 ? VariantArrayType.Array : VariantArrayType.Scalar,
       value,
     });
+  }
+
+  addAnalog(parent, name, value, engineeringUnitsRange) {
+    const access = "CurrentRead | CurrentWrite";
+    const node = this.space.addAnalogDataItem({
+      componentOf: parent, nodeId: `s=${name}`, browseName: name, dataType: "Double",
+      engineeringUnitsRange, accessLevel: access, userAccessLevel: access, minimumSamplingInterval: 0,
+    });
+    this.nodes.set(name, node);
+    this.write(name, "Double", value, -1, 0, STAMP.getTime() * 1000);
   }
 
   write(name, type, value, rank, status, stampMicroseconds) {

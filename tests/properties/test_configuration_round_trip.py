@@ -45,6 +45,7 @@ TRANSFORMS = st.one_of(
 DEADBANDS = st.one_of(
     st.just({"type": "none"}),
     st.fixed_dictionaries({"type": st.just("absolute"), "value": st.floats(0, 1e6)}),
+    st.fixed_dictionaries({"type": st.just("percent"), "value": st.floats(0, 100)}),
 )
 QUALITY_TABLES = st.dictionaries(
     st.sampled_from(["Bad", "Uncertain", "BadSensorFailure", "GoodLocalOverride", "0x8ABC0000"]),

@@ -176,6 +176,7 @@ class PlayedFlow:
             flow.staleness,
             flow.read_back,
             flow.throttle,
+            flow.ranges,
         ):
             part._now = clock
         self.flow.feed.now = clock

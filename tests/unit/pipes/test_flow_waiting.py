@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipes.core.binary import encode_data_value
-from pipes.core.choices import ItemKind, Quality
+from pipes.core.choices import ItemKind, Quality, Trigger
 from pipes.core.condition import FIRST_HANDLE
 from pipes.core.outages import LOST
 from pipes.core.status_codes import code_of
@@ -90,6 +90,15 @@ class TestCondition:
         wrote(server)
         report(reader, {NODE: flag(True)})
         assert wrote(server) == [{1: double(1.0)}]
+
+    async def test_with_trigger_status_a_condition_is_a_transfer_on_request(self):
+        one_shot = item(1, condition=RUN, trigger=Trigger.STATUS)
+        _, server, reader = await connected(one_shot)
+        for number in (1.0, 2.0):
+            report(reader, {NODE: flag(False), 1: double(number)})
+            report(reader, {NODE: flag(True)})
+            report(reader, {1: double(number + 0.5)})
+            assert wrote(server) == [{1: double(number)}]
 
     async def test_a_value_that_comes_with_the_end_of_its_condition_does_not_go(self):
         _, server, reader = await connected(item(1, condition=RUN))

@@ -17,7 +17,7 @@ from pipes.core.fields import (
 )
 from pipes.core.nested import TRANSFORMS, VALUE_TYPES
 from pipes.core.problems import FieldError, WrongError
-from pipes.core.support import DEFAULT_ONLY, SUPPORTED
+from pipes.core.support import SUPPORTED
 from pipes.core.transform import compile_transform
 
 #: The contract's defaults (section 7).
@@ -157,7 +157,6 @@ def test_every_kind_of_item_may_be_saved(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "raw", "field"),
     [
-        (Kind.ITEM, {"deadband": {"type": "percent", "value": 5}}, "deadband.type"),
         (Kind.SERVER, {"server_set": {"mode": "auto"}}, "server_set.mode"),
     ],
 )
@@ -187,7 +186,7 @@ def test_a_transform_that_cannot_be_carried_out_is_refused_when_saved(
 
 
 def test_the_lists_of_what_is_supported_speak_of_fields_that_exist() -> None:
-    for kind, name in {*SUPPORTED, *DEFAULT_ONLY}:
+    for kind, name in SUPPORTED:
         assert name.split(".")[0] in FIELDS[Kind(kind)]
 
 
@@ -253,7 +252,6 @@ class TestLaterSettings:
 @pytest.fixture
 def everything_supported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipes.core.support.SUPPORTED", {})
-    monkeypatch.setattr("pipes.core.support.DEFAULT_ONLY", frozenset())
 
 
 def test_the_quality_contract_is_taken_in_its_one_spelling() -> None:
