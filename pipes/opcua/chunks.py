@@ -12,13 +12,15 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature
+from asyncua.crypto import uacrypto
 
 #: What headers, padding and signature take of a chunk, at most.
 OVERHEAD: Final = 1024
 _HEADER: Final = Struct("<4sIII")
 _NUMBERS: Final = Struct("<II")
 _MESSAGE: Final = b"MSGF"
+#: asyncua's own, which is not that of `cryptography`.
+_InvalidSignature: Final = uacrypto.InvalidSignature  # type: ignore[attr-defined]
 _LARGEST_NUMBER: Final = 0xFFFF_FFFF
 
 
@@ -73,7 +75,7 @@ def _decrypted(crypto: Any, chunk: bytes) -> bytes | None:
         plain, signature = plain[:-size], plain[-size:]
         try:
             crypto.verify(chunk[: _HEADER.size] + plain, signature)
-        except InvalidSignature:
+        except _InvalidSignature:
             return None
     unpadded: bytes = crypto.remove_padding(plain)
     return unpadded
