@@ -14,7 +14,8 @@ from typing import Any, Final
 from django.conf import settings
 from django.db.models import Q
 
-from pipes import services
+from pipes import drafting, services
+from pipes.core.draft import Draft
 from pipes.core.node_ids import NodeIdError, parse, to_uri_form
 from pipes.models import Item, Server
 from redundancy.command import CommandError, CommandUnavailable, call
@@ -32,8 +33,14 @@ def learn_and_replace() -> int:
     _learn(_ask_hosts())
     changes = _changes()
     if changes:
-        services.change_items(changes, user=USER, reason=REASON)
+        services.commit(lambda draft: _replace(draft, changes), user=USER, reason=REASON)
     return len(changes)
+
+
+def _replace(draft: Draft, changes: Sequence[Mapping[str, Any]]) -> None:
+    """The nodes stay the same ones: what this brings to light is shown, and refused to nobody."""
+    draft.refuses_findings = False
+    drafting.patch_items(draft, enumerate(changes, 1))
 
 
 def settled(text: str, namespaces: Sequence[str]) -> str:
