@@ -61,6 +61,7 @@ from pipes.echoes import Echoes, Guards
 from pipes.faults import Faults
 from pipes.feed import Feed, FeedItem, Receiver
 from pipes.initial import InitialWrites
+from pipes.oscillations import Oscillations
 from pipes.ranges import Ranges
 from pipes.staleness import Staleness
 from pipes.targets import Targets
@@ -158,6 +159,8 @@ class Flow:
         self.delivery: Delivery | None = None  # there is one as soon as an item asks for more
         self._initial = InitialWrites(pipe.initial_write, self.writer)
         self.writer.watched = self.echoes.handles
+        self.oscillations = Oscillations(self.name, (writer.name, reader.name), self, self._now)
+        self._written_before = 0
         self.incidents = Incidents()
         self.read_back = ReadBack(
             self.name, self, self.writer.ledger, self.targets.prefixes, self._now
@@ -255,6 +258,7 @@ class Flow:
         self.staleness.tick(now)
         self.read_back.tick(now)
         self._tick_what_waits(now)
+        self.oscillations.tick(now)
         if self.outages.current:
             self._tell_of_outages(now)
         due = self.faults.due(now)
@@ -351,6 +355,7 @@ class Flow:
         self.translator.forget(handles)
         self.outages.over(handles)
         self.conditions.remove(handles)
+        self.oscillations.forget(handles)
         self.throttle.forget(handles)
         self.ranges.forget(handles)
         self._initial.forget(handles)
@@ -595,7 +600,10 @@ class Flow:
     # -- values that have to wait ---------------------------------------------------------------
 
     def _has_to_wait(self, handle: int) -> bool:
-        """For its condition, for the end of a fault's time, or of its minimum interval."""
+        """For its condition, the end of a fault's time, of its minimum interval, or a suspicion."""
+        if handle in self.oscillations.seen and self.oscillations.holds(handle):
+            self.echoes.not_written(handle)
+            return True
         why = self.conditions.why_closed(handle)
         if why:
             self.held_back[handle] = why
@@ -630,13 +638,46 @@ class Flow:
 
     def conditions_failed(self, items: Collection[int]) -> None:
         """What waits was decided about while they were met; it does not go any more."""
-        self._remember_good(items)
         for handle in items:
-            self._unseen.pop(handle, None)
-            self.held_back[handle] = self.conditions.why_closed(handle)
-            if self.writer.pending.withdraw(handle, for_good=False):
-                self._histories[handle].not_written()
-            self.echoes.not_written(handle)
+            self.withhold(handle, self.conditions.why_closed(handle))
+
+    def withhold(self, handle: int, why: str) -> None:
+        self.look_at_each(handle)
+        self.held_back[handle] = why
+        if self.writer.pending.withdraw(handle, for_good=False):
+            self._histories[handle].not_written()
+        self.echoes.not_written(handle)
+
+    # -- values that may go round (called by the guard against oscillation) ---------------------
+
+    def written_lately(self) -> Collection[int]:
+        if self.writer.writes == self._written_before:
+            return ()
+        self._written_before = self.writer.writes
+        batch = self.writer.newest_batch.keys()
+        return batch if self.delivery is None else batch - self.delivery.handles
+
+    def look_at_each(self, handle: int) -> None:
+        self._remember_good((handle,))
+        self._unseen.pop(handle, None)
+
+    def suspend(self, handle: int, why: str) -> None:
+        fault = self.faults.current.get(handle)
+        if fault is None or fault.message != why:
+            self.withhold(handle, why)
+            self._fault(handle, 0, why, retries=False)
+
+    def release(self, handle: int, said: str) -> None:
+        self.acquit(handle, said)
+        self._histories[handle].not_written()
+        self._offer_newest((handle,), is_retry=True)
+
+    def acquit(self, handle: int, said: str) -> None:
+        if self.held_back.get(handle) == said:
+            del self.held_back[handle]
+        fault = self.faults.current.get(handle)
+        if fault is not None and fault.message == said:
+            self.faults.clear((handle,))
 
     def _offer_in_parts(self) -> None:
         part = list(islice(self._due_soon, MOST_AT_ONCE))
@@ -774,6 +815,8 @@ class Flow:
         if handle in self.faults.current or self._histories[handle].not_good_since is not None:
             return
         if handle in self.throttle or handle in self.ranges.unknown:
+            return
+        if handle in self.oscillations.seen:
             return
         if passes_untouched(value, rule, target):
             self._unseen[handle] = value[1]

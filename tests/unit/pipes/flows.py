@@ -168,6 +168,7 @@ class PlayedFlow:
             is_reverse=is_reverse,
         )
         clock = self.flow._now = lambda: self.now
+        self.flow.oscillations._now = clock
         flow = self.flow
         for part in (
             flow.faults,
