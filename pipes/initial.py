@@ -38,8 +38,12 @@ class InitialWrites:
             self._settled.pop(handle, None)
 
     def is_held(self, handle: int, written: bytes) -> bool:
-        """Whether a first value, as it would be ``written``, is not to be written."""
-        if self._policy is InitialWrite.ALWAYS:
+        """Whether a first value, as it would be ``written``, is not to be written.
+
+        What the target holds counts only while nothing else is on its way there, such as the
+        status of an outage that is just over: that would be the last word.
+        """
+        if self._policy is InitialWrite.ALWAYS or self._writer.latest.is_due(handle):
             return False
         if self._policy is InitialWrite.NEVER:
             return self._is_no_change(handle, written)

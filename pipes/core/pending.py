@@ -128,6 +128,10 @@ class Pending:
     def is_busy(self, handle: int) -> bool:
         return handle in self._busy
 
+    def is_due(self, handle: int) -> bool:
+        """Whether a value is on its way or waits, so that the target will not keep what it has."""
+        return handle in self._busy or handle in self._ready
+
     def clear(self) -> None:
         """Drop all values, as `forget` does: what is due is decided anew."""
         self._ready.clear()

@@ -86,6 +86,17 @@ class TestLostSource:
 
         assert await after(played, server, 60.0) == []
 
+    async def test_a_source_that_is_back_before_its_loss_was_written_has_the_last_word(self):
+        played, server = await connected(item(1))
+        played.come(i1=double(1.0))
+        wrote(server)
+        played.lose_reader()
+        await played.tick(LONG)
+        await played.connect_reader()
+        played.come(i1=double(1.0))
+
+        assert wrote(server) == [{1: double(1.0, status=LOST)}, {1: double(1.0)}]
+
     async def test_hold_keeps_the_value_and_tells_when_the_time_is_over(self):
         played, server = await connected(item(1), quality=Quality.HOLD, hold_seconds=10.0)
         played.come(i1=double(1.0))

@@ -172,3 +172,19 @@ async def test_the_first_value_of_an_item_that_was_changed(kind, policy, written
     await play.played.tick()
 
     assert play.come(5.0) == written
+
+
+@KINDS
+@pytest.mark.parametrize("policy", InitialWrite)
+async def test_a_first_value_is_no_repetition_of_what_is_being_overwritten(kind, policy):
+    """The target holds 5 until the 6 lands that was on its way when the source came back."""
+    play = Play(policy, kind)
+    await play.start(1.0, 1.0)
+    play.come(5.0)
+    play.played.come(i1=double(6.0))
+
+    play.played.lose_reader()
+    await play.played.connect_reader()
+    play.played.come(i1=double(5.0))
+
+    assert play.written() == [6.0, 5.0]

@@ -301,3 +301,14 @@ class PendingMachine(RuleBasedStateMachine):
 
 TestPendingMachine = PendingMachine.TestCase
 TestPendingMachine.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+
+
+def test_a_handle_is_due_while_a_value_waits_or_is_on_its_way():
+    pending = Pending(limit=2)
+    assert not pending.is_due(1)
+    pending.put({1: b"a"})
+    assert pending.is_due(1)
+    pending.take(1)
+    assert pending.is_due(1)
+    pending.done([1])
+    assert not pending.is_due(1)
