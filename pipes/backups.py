@@ -190,6 +190,7 @@ def _apply(kept: LastGood | None) -> str:
     if kept.revision <= present.revision:
         return f"its revision {present.revision} is as new as the last-good file"
     draft = Draft(present)
+    draft.refuses_findings = False  # what was running is recovered as it was
     drafting.put_document(draft, core.document(kept.configuration), drafting.REPLACE)
     for name, secret in kept.secrets.items():
         draft.new_secret(name, secret)

@@ -47,6 +47,8 @@ REJECTED_DELAY: Final = 15.0
 QUARANTINE: Final = 60.0
 #: Servers renew CurrentTime as seldom as once a second: a smaller difference says nothing.
 CLOCK_TOLERANCE_TICKS: Final = 20_000_000
+#: A clock that falls back further than any answer is late was set.
+CLOCK_STEP_TICKS: Final = 100_000_000
 SERVICE_LEVEL: Final = (encode(NodeId(0, 2267)), 13)
 
 _STATES: Final = {
@@ -305,7 +307,12 @@ class ServerConnection:
             await asyncio.sleep(CLOCK_EVERY)
 
     def _note_clock(self, difference_ticks: int) -> None:
-        """The clock as read is never ahead of the clock as it is: the largest is the nearest."""
+        """The clock as read is never ahead of the clock as it is: the largest is the nearest.
+
+        What was read before either clock was set says nothing about now.
+        """
+        if self._differences and difference_ticks < max(self._differences) - CLOCK_STEP_TICKS:
+            self._differences.clear()
         self._differences.append(difference_ticks)
         nearest = max(self._differences)
         self.clock_offset_ticks = nearest if abs(nearest) > CLOCK_TOLERANCE_TICKS else 0

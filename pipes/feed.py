@@ -62,6 +62,7 @@ class FeedItem:
     absolute_deadband: float | None
     index_range: str
     queue_size: int = 1
+    percent_deadband: float | None = None
 
 
 class Receiver(Protocol):
@@ -81,7 +82,7 @@ class Receiver(Protocol):
     def watch_refused(self, handle: int, status: int, message: str) -> None: ...
 
     def filter_refused(self, handle: int) -> None:
-        """The server takes no deadband for this item: the flow has to filter."""
+        """The server takes no filter for this item: the flow has to do it."""
 
     def healed(self, why: str) -> None: ...
 
@@ -133,6 +134,8 @@ class Feed:
         self.receiver = receiver
         self.now = now
         self.wanted: dict[int, FeedItem] = {}
+        self.widths: dict[int, float] = {}
+        """What a percent deadband comes to in units of the value, where that is known."""
         self.source_timestamps = True
         self.publishing_interval_ms = publishing_interval_ms
         self._codec = codec
@@ -183,6 +186,7 @@ class Feed:
     def remove(self, handles: Iterable[int]) -> None:
         for handle in handles:
             self.wanted.pop(handle, None)
+            self.widths.pop(handle, None)
             self._retries.pop(handle, None)
             self._no_filter.discard(handle)
             self._take_out(handle)
@@ -352,13 +356,15 @@ class Feed:
             self._retry_later(item.handle)
             self.receiver.watch_refused(item.handle, 0, str(error))
             return None
+        takes_filter = item.handle not in self._no_filter
         return MonitoredItemSpec(
             handle=item.handle,
             node_id=node,
             sampling_interval_ms=item.sampling_interval_ms,
             queue_size=item.queue_size,
-            trigger=item.trigger,
-            absolute_deadband=(None if item.handle in self._no_filter else item.absolute_deadband),
+            trigger=item.trigger if takes_filter else Trigger.STATUS_VALUE,
+            absolute_deadband=item.absolute_deadband if takes_filter else None,
+            percent_deadband=item.percent_deadband if takes_filter else None,
             # A server that gives the whole array is not asked: the flow takes the part out of it.
             index_range="" if session.ignores_index_range else item.index_range,
             source_timestamp=self.source_timestamps,

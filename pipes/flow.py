@@ -15,9 +15,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import islice
 from operator import itemgetter
 from typing import Final
 
+from pipes.conditions import Conditions
 from pipes.connections import ServerConnection
 from pipes.core.binary import DecodeError, comparable
 from pipes.core.bulk import Scaling, scaled
@@ -30,7 +32,8 @@ from pipes.core.json_values import value_text
 from pipes.core.learning import Lesson, lesson_of
 from pipes.core.losses import Cause, Losses
 from pipes.core.outages import LOST, STALE, Outages
-from pipes.core.quality import Ability, writes_source_timestamp
+from pipes.core.quality import Ability, HoldReason, writes_source_timestamp
+from pipes.core.ranges import Range
 from pipes.core.retries import Retry, advise
 from pipes.core.sizes import has_fixed_size
 from pipes.core.status_codes import code_of, name_of
@@ -48,6 +51,7 @@ from pipes.core.transfer import (
     decide_transfer,
     has_value,
     passes_untouched,
+    percent_deadband,
     rule_for,
 )
 from pipes.core.transform import InvalidTransformError
@@ -55,10 +59,13 @@ from pipes.core.wanted import Item, Pipe
 from pipes.delivery import Delivery, Surroundings, kind_of
 from pipes.echoes import Echoes, Guards
 from pipes.faults import Faults
-from pipes.feed import Feed, FeedItem
+from pipes.feed import Feed, FeedItem, Receiver
 from pipes.initial import InitialWrites
+from pipes.oscillations import Oscillations
+from pipes.ranges import Ranges
 from pipes.staleness import Staleness
 from pipes.targets import Targets
+from pipes.throttle import Throttle
 from pipes.translation import Translator
 from pipes.verify import ReadBack
 from pipes.writer import Writer
@@ -119,6 +126,7 @@ class Flow:
         self.items: dict[int, Item] = {}
         self.last: dict[int, bytes] = {}
         self.held_back: dict[int, str] = {}  # handle -> why the newest value is not written
+        self.notes: dict[int, str] = {}  # handle -> what of its settings is not carried out
         self.received = 0
         self.healed_subscriptions = 0
         self._now = asyncio.get_running_loop().time
@@ -136,6 +144,7 @@ class Flow:
         self._first: set[int] = set()
         self._holds: dict[int, float] = {}  # handle -> when to decide again
         self._minded: set[int] = set()  # whose values need a look if they have a status
+        self._due_soon: dict[int, None] = {}  # to be decided about anew, some in each tick
         self.outages = Outages()
         self.stops = Stops()
         self._is_draining = False
@@ -150,12 +159,20 @@ class Flow:
         self.delivery: Delivery | None = None  # there is one as soon as an item asks for more
         self._initial = InitialWrites(pipe.initial_write, self.writer)
         self.writer.watched = self.echoes.handles
+        self.oscillations = Oscillations(self.name, (writer.name, reader.name), self, self._now)
+        self._written_before = 0
         self.incidents = Incidents()
         self.read_back = ReadBack(
             self.name, self, self.writer.ledger, self.targets.prefixes, self._now
         )
         self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
         self.staleness = Staleness(self.feed, self.last, self._is_stale, self._now)
+        self.ranges = Ranges(self.name, self, self._now)
+        self.throttle = Throttle(self._interval_over, self._now)
+        source = writer if is_reverse else reader
+        self.conditions = Conditions(
+            source.name, self, self.feed, self._condition_feed if is_reverse else None
+        )
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -178,12 +195,14 @@ class Flow:
             self.writing.remove_listener(self)
         self._reader_gone()
         self._writer_gone()
+        self.throttle.close()
         if self.delivery is not None:
             self.delivery.close()
 
     async def unsubscribe(self) -> None:
         """Leave nothing of this flow in a session that other pipes go on using."""
         await self.feed.unsubscribe()
+        await self.conditions.unsubscribe()
 
     def connected(self, connection: ServerConnection) -> None:
         session = connection.session
@@ -195,6 +214,7 @@ class Flow:
             self.read_back.connected(session)
             self.targets.connected()
             self.faults.reset_throttles()
+            self.conditions.connected(session)
             self._first.update(self.last.keys() - self._queued())
         if connection is self.reading:
             self.feed.source_timestamps = self.pipe.timestamps is not Timestamps.NONE
@@ -214,6 +234,7 @@ class Flow:
     def _reader_gone(self) -> None:
         self.translator.reader_gone()
         self.feed.disconnected()
+        self.ranges.disconnected()
         self.staleness.disconnected()
         self._silent(self.items, LOST)
 
@@ -224,6 +245,7 @@ class Flow:
         self.writer.disconnected()
         self.read_back.disconnected()
         self.targets.disconnected()
+        self.conditions.disconnected()
 
     def tick(self, now: float) -> None:
         """Look at the clock: retries, holds that end, silent subscriptions, an opened gate."""
@@ -235,6 +257,8 @@ class Flow:
         self.feed.tick(now)
         self.staleness.tick(now)
         self.read_back.tick(now)
+        self._tick_what_waits(now)
+        self.oscillations.tick(now)
         if self.outages.current:
             self._tell_of_outages(now)
         due = self.faults.due(now)
@@ -259,6 +283,8 @@ class Flow:
         self.writer.pending.limit = max(1, len(self.items))
         self.writer.ledger.expect(len(self.items))
         self.targets.add({item.id: self._written_node(item) for item in new})
+        self.conditions.add(new)
+        self.ranges.add({i.id: self._read_node(i) for i in new if percent_deadband(i)})
         self.feed.add(self._feed_item(item) for item in new)
         if self.reading.session is None:
             self._silent([item.id for item in new], LOST)
@@ -281,6 +307,8 @@ class Flow:
             self.writer.refresh.add(item.id, item.refresh_seconds, self._now())
         if not self._rules[item.id].quality.is_plain:
             self._minded.add(item.id)
+        if item.minimum_interval_ms and kind is ItemKind.STATE:
+            self.throttle.add(item.id, item.minimum_interval_ms)
         if item.verify:
             self.read_back.checks.add(item.id, both_ways=item.direction is Direction.BOTH)
             self.writer.read_back = self.read_back
@@ -326,15 +354,23 @@ class Flow:
         self.echoes.forget(handles)
         self.translator.forget(handles)
         self.outages.over(handles)
+        self.conditions.remove(handles)
+        self.oscillations.forget(handles)
+        self.throttle.forget(handles)
+        self.ranges.forget(handles)
         self._initial.forget(handles)
         known: tuple[dict[int, object], ...] = (
             self.items, self.last, self.held_back, self._rules, self._histories, self._holds,
-            self._unseen, self._parts, self._scalings,
+            self._unseen, self._parts, self._scalings, self._due_soon,
+            self.notes,
         )  # type: ignore[assignment]  # fmt: skip
         for handle in handles:
             self.stops.forget(handle)
             for table in known:
                 table.pop(handle, None)
+
+    def _read_node(self, item: Item) -> str:
+        return item.target_node if self._is_reverse else item.source_node
 
     def _written_node(self, item: Item) -> tuple[str, str]:
         return (item.source_node, item.index_range) if self._is_reverse else (item.target_node, "")
@@ -346,11 +382,12 @@ class Flow:
         unasked = -1.0 if is_state else 0.0
         return FeedItem(
             handle=item.id,
-            node=item.target_node if self._is_reverse else item.source_node,
+            node=self._read_node(item),
             sampling_interval_ms=unasked if interval is None else float(interval),
             queue_size=1 if is_state else self.pipe.queue_limit,
             trigger=item.trigger,
             absolute_deadband=absolute_deadband(item),
+            percent_deadband=percent_deadband(item),
             index_range="" if self._is_reverse else item.index_range,
         )
 
@@ -494,10 +531,32 @@ class Flow:
             self._silent((handle,), status or NODE_UNKNOWN)
 
     def filter_refused(self, handle: int) -> None:
-        deadband = absolute_deadband(self.items[handle])
+        item = self.items[handle]
+        deadband = absolute_deadband(item)
         if deadband is not None:
             self._rules[handle] = self._rules[handle].with_own_deadband(deadband)
             self._unseen.pop(handle, None)
+        if item.trigger is Trigger.STATUS_VALUE_TIMESTAMP:
+            self.notes[handle] = (
+                f"{self.reading.name} takes no filter, so a new timestamp alone is not reported; "
+                "values and statuses are"
+            )
+
+    def range_read(self, handle: int, found: Range | None) -> None:
+        """The percent of a percent deadband have their width; or the item says why not."""
+        width = None if found is None else found.width(self.items[handle].deadband.value)
+        self._rules[handle] = self._rules[handle].with_own_deadband(width or 0.0)
+        self._remember_good((handle,))
+        self._unseen.pop(handle, None)
+        if width is not None:
+            self.feed.widths[handle] = width
+            self.notes.pop(handle, None)
+            return
+        has = "no EURange" if found is None else f"the EURange {found.low:g} to {found.high:g}"
+        self.notes[handle] = (
+            f"the percent deadband is not applied, because the node has {has} at "
+            f"{self.reading.name}; use an absolute deadband, or give the node its EURange there"
+        )
 
     def healed(self, why: str) -> None:
         self.healed_subscriptions += 1
@@ -543,6 +602,97 @@ class Flow:
         self._first -= next_first
         self._offer_newest(handles, is_retry=is_retry)
         self._first |= next_first
+
+    # -- values that have to wait ---------------------------------------------------------------
+
+    def _has_to_wait(self, handle: int) -> bool:
+        """For its condition, the end of a fault's time, of its minimum interval, or a suspicion."""
+        if handle in self.oscillations.seen and self.oscillations.holds(handle):
+            self.echoes.not_written(handle)
+            return True
+        why = self.conditions.why_closed(handle)
+        if why:
+            self.held_back[handle] = why
+            self.echoes.not_written(handle)
+            return True
+        if handle in self.faults.throttled:
+            self.faults.owe(handle)
+            return True
+        return self.throttle.holds(handle)
+
+    def _tick_what_waits(self, now: float) -> None:
+        self.conditions.tick(now)
+        self.throttle.tick()
+        self.ranges.tick(self.reading.session, now)
+        if self._due_soon:
+            self._offer_in_parts()
+
+    def _condition_feed(self, receiver: Receiver) -> Feed:
+        """That of a reverse flow, at the source, which it writes."""
+        name = f"{self.name} conditions"
+        interval = self.pipe.publishing_interval_ms
+        feed = Feed(name, interval, self.pipe.codec, receiver, self._now)
+        if self.writing.session is not None:
+            feed.connected(self.writing.session)
+        return feed
+
+    def conditions_met(self, items: Collection[int]) -> None:
+        for handle in items:
+            self._histories[handle].passed = None  # the newest value goes, whatever the filter
+        self._due_soon.update(dict.fromkeys(items))
+        self._offer_in_parts()
+
+    def conditions_failed(self, items: Collection[int]) -> None:
+        """What waits was decided about while they were met; it does not go any more."""
+        for handle in items:
+            self.withhold(handle, self.conditions.why_closed(handle))
+
+    def withhold(self, handle: int, why: str) -> None:
+        self.look_at_each(handle)
+        self.held_back[handle] = why
+        if self.writer.pending.withdraw(handle, for_good=False):
+            self._histories[handle].not_written()
+        self.echoes.not_written(handle)
+
+    # -- values that may go round (called by the guard against oscillation) ---------------------
+
+    def written_lately(self) -> Collection[int]:
+        if self.writer.writes == self._written_before:
+            return ()
+        self._written_before = self.writer.writes
+        batch = self.writer.newest_batch.keys()
+        return batch if self.delivery is None else batch - self.delivery.handles
+
+    def look_at_each(self, handle: int) -> None:
+        self._remember_good((handle,))
+        self._unseen.pop(handle, None)
+
+    def suspend(self, handle: int, why: str) -> None:
+        fault = self.faults.current.get(handle)
+        if fault is None or fault.message != why:
+            self.withhold(handle, why)
+            self._fault(handle, 0, why, retries=False)
+
+    def release(self, handle: int, said: str) -> None:
+        self.acquit(handle, said)
+        self._histories[handle].not_written()
+        self._offer_newest((handle,), is_retry=True)
+
+    def acquit(self, handle: int, said: str) -> None:
+        if self.held_back.get(handle) == said:
+            del self.held_back[handle]
+        fault = self.faults.current.get(handle)
+        if fault is not None and fault.message == said:
+            self.faults.clear((handle,))
+
+    def _offer_in_parts(self) -> None:
+        part = list(islice(self._due_soon, MOST_AT_ONCE))
+        for handle in part:
+            del self._due_soon[handle]
+        self._offer_newest(part)
+
+    def _interval_over(self, handles: list[int]) -> None:
+        self._offer_newest(handles, is_retry=True)
 
     # -- one value ------------------------------------------------------------------------------
 
@@ -595,8 +745,7 @@ class Flow:
         info = self.targets.infos.get(handle)
         if info is None or handle not in self.targets.prefixes or handle not in self.items:
             return None  # decided when the target is ready
-        if handle in self.faults.throttled:
-            self.faults.owe(handle)
+        if self._has_to_wait(handle):
             return None
         rule, history = self._rules[handle], self._histories[handle]
         translated = self.translator.translated(handle, value)
@@ -611,11 +760,20 @@ class Flow:
         if history.not_good_since is not None:
             self._unseen.pop(handle, None)  # until it is Good, each of its values is decided about
         if isinstance(decision, Write):
-            self.held_back.pop(handle, None)
+            self._note_held_back(handle, decision.instead)
             self.writer.originates(handle, came, decision.value)
-            return self._unless_held(handle, value, decision.value, rule, target)
+            written = self._unless_held(handle, value, decision.value, rule, target)
+            if written is not None:
+                self.throttle.went(handle)
+            return written
         self._leave(handle, decision)
         return None
+
+    def _note_held_back(self, handle: int, reason: HoldReason | None) -> None:
+        if reason is None:
+            self.held_back.pop(handle, None)
+        else:
+            self.held_back[handle] = reason.value
 
     def _leave_untranslated(self, handle: int, refusal: Rejected | None) -> None:
         if refusal is not None:
@@ -661,6 +819,10 @@ class Flow:
     def _spare_a_look(self, handle: int, value: bytes, rule: Rule, target: Target) -> None:
         """Let the values that follow this one go straight through, if they may."""
         if handle in self.faults.current or self._histories[handle].not_good_since is not None:
+            return
+        if handle in self.throttle or handle in self.ranges.unknown:
+            return
+        if handle in self.oscillations.seen:
             return
         if passes_untouched(value, rule, target):
             self._unseen[handle] = value[1]

@@ -54,6 +54,7 @@ def _put_revision(draft: Draft, number: int) -> None:
         Kind.PIPE: {name: name for name in draft.current.pipes},
     }
     draft.namespaces = {}  # as it was, to the last letter
+    draft.refuses_findings = False  # the way back is open, whatever was allowed then
     former = _former(draft.current, number, names)
     for kind in (Kind.SERVER, Kind.PIPE):
         now = {then: name for name, then in names[kind].items()}

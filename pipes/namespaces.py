@@ -7,12 +7,15 @@ by ``system``, and later writes are replaced before they are saved.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django.conf import settings
+from django.db.models import Q
 
-from pipes import services
+from pipes import drafting, services
+from pipes.core.draft import Draft
 from pipes.core.node_ids import NodeIdError, parse, to_uri_form
 from pipes.models import Item, Server
 from redundancy.command import CommandError, CommandUnavailable, call
@@ -21,6 +24,8 @@ USER: Final = "system"
 REASON: Final = "namespace indices replaced by URIs"
 #: Indices 0 and 1 stay: index 1 is the server's own ApplicationUri (Part 5, 6.3.1).
 FIRST_MOVING_INDEX: Final = 2
+#: How a stored body of an item with a condition reads.
+CONDITION: Final = '"condition":{'
 
 
 def learn_and_replace() -> int:
@@ -28,8 +33,14 @@ def learn_and_replace() -> int:
     _learn(_ask_hosts())
     changes = _changes()
     if changes:
-        services.change_items(changes, user=USER, reason=REASON)
+        services.commit(lambda draft: _replace(draft, changes), user=USER, reason=REASON)
     return len(changes)
+
+
+def _replace(draft: Draft, changes: Sequence[Mapping[str, Any]]) -> None:
+    """The nodes stay the same ones: what this brings to light is shown, and refused to nobody."""
+    draft.refuses_findings = False
+    drafting.patch_items(draft, enumerate(changes, 1))
 
 
 def settled(text: str, namespaces: Sequence[str]) -> str:
@@ -60,14 +71,28 @@ def _learn(tables: Mapping[str, Sequence[str]]) -> None:
 
 
 def _changes() -> list[dict[str, Any]]:
-    rows = Item.objects.filter(source_node__contains="ns=") | Item.objects.filter(
-        target_node__contains="ns="
-    )
+    short = Q(source_node__contains="ns=") | Q(target_node__contains="ns=")
     changes = []
-    for number, source, target, read, written in rows.values_list(
-        "id", "source_node", "target_node", "pipe__source__namespaces", "pipe__target__namespaces"
-    ).iterator():
-        wanted = {"source_node": settled(source, read), "target_node": settled(target, written)}
-        if wanted != {"source_node": source, "target_node": target}:
+    for number, source, target, body, read, written in (
+        Item.objects.filter(short | Q(body__contains=CONDITION))
+        .values_list(
+            "id",
+            "source_node",
+            "target_node",
+            "body",
+            "pipe__source__namespaces",
+            "pipe__target__namespaces",
+        )
+        .iterator()
+    ):
+        present: dict[str, Any] = {"source_node": source, "target_node": target}
+        wanted: dict[str, Any] = {
+            "source_node": settled(source, read),
+            "target_node": settled(target, written),
+        }
+        if CONDITION in body:
+            present["condition"] = condition = json.loads(body)["condition"]
+            wanted["condition"] = {**condition, "node": settled(condition["node"], read)}
+        if wanted != present:
             changes.append({"id": number, **wanted})
     return changes

@@ -161,17 +161,21 @@ class PipeRunner:
                 )
 
     def _report_stops(self, now: float) -> None:
-        """Say which items their quality contract has stopped, and which go on."""
+        """Say which items are stopped, by their quality contract or a loop, and which go on."""
         for flow in self.flows:
-            for report in flow.stops.reports(now):
-                if flow.gate.may_write():
-                    self._emit(
-                        Reason.ITEMS_STOPPED if report.is_stop else Reason.ITEMS_GO_ON,
-                        Severity.HIGH if report.is_stop else Severity.INFO,
-                        count=report.count,
-                        which=", ".join(map(str, report.items)),
-                        server=flow.reading.name,
-                    )
+            for news, stopped, going_on in (
+                (flow.stops, Reason.ITEMS_STOPPED, Reason.ITEMS_GO_ON),
+                (flow.oscillations.news, Reason.ITEMS_OSCILLATE, Reason.ITEMS_CALM),
+            ):
+                for report in news.reports(now):
+                    if flow.gate.may_write():
+                        self._emit(
+                            stopped if report.is_stop else going_on,
+                            Severity.HIGH if report.is_stop else Severity.INFO,
+                            count=report.count,
+                            which=", ".join(map(str, report.items)),
+                            server=flow.reading.name,
+                        )
 
     def _emit(self, reason: Reason, severity: Severity, **blanks: object) -> None:
         sentence = reason.sentence(pipe=self.pipe.name, **blanks)

@@ -13,6 +13,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
 from pipes.core.choices import Direction, ItemState, PipeState, ServerState
 from pipes.core.fields import FIELDS, Field, Kind
+from pipes.core.findings import Severity
 from pipes.core.ledger import Outcome
 from pipes.core.nested import Child
 
@@ -43,6 +44,7 @@ def components() -> dict[str, Schema]:
         "Item": _configured(Kind.ITEM, _item_status()),
         "LedgerEntry": _ledger_entry(),
         "Plan": _plan(),
+        "Finding": _finding(),
         "Problem": _problem(),
         "Configuration": _configuration(),
         "Revision": _object(_REVISION),
@@ -159,6 +161,11 @@ def deleted(*flags: str) -> dict[str, Any]:
 def planned() -> dict[str, Any]:
     """A write without a body that answers a plan."""
     return {"parameters": _BULK, "request": None, "responses": _responses(200, ref("Plan"))}
+
+
+def linted() -> dict[str, Any]:
+    """The linter's findings, errors first."""
+    return {"responses": _responses(200, _list(ref("Finding")))}
 
 
 def put_document() -> dict[str, Any]:
@@ -480,10 +487,24 @@ def _plan() -> Schema:
             "counts": _object(dict.fromkeys(names, _WHOLE)),
             "rows": _list(_ANY_OBJECT),
             "rows_left_out": _WHOLE,
-            "findings": _list(_ANY_OBJECT),
+            "findings": _list(_finding()),
+            "findings_left_out": _WHOLE,
             "ids": _list(_WHOLE),
         },
         ["dry_run", "base_revision", "revision", "counts", "rows", "rows_left_out", "findings"],
+    )
+
+
+def _finding() -> Schema:
+    severities = [str(severity) for severity in Severity]
+    return _object(
+        {
+            "severity": {"type": "string", "enum": severities},
+            "rule": _TEXT,
+            "message": _TEXT,
+            "items": _list(_WHOLE),
+        },
+        ["severity", "rule", "message", "items"],
     )
 
 

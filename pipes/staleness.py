@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Final
 
 from pipes.core.binary import DecodeError, comparable, decode_data_value
@@ -118,7 +119,11 @@ class Staleness:
     def _deadband(self, handle: int) -> float:
         """What the server was asked to filter; some compare with the last sample, not report."""
         item = self._feed.wanted.get(handle)
-        return 0.0 if item is None else item.absolute_deadband or 0.0
+        if item is None:
+            return 0.0
+        if item.percent_deadband is not None:  # of a range that is not known, anything may be less
+            return self._feed.widths.get(handle, inf)
+        return item.absolute_deadband or 0.0
 
     def _is_telling(self, handle: int) -> bool:
         item = self._feed.wanted.get(handle)

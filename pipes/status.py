@@ -117,7 +117,8 @@ def item_state(runner: PipeRunner, item: Item) -> tuple[ItemState, str]:
     silence = _silence(flow, item.id)
     if silence:
         return ItemState.STALE, f"{silence}; {held_back}" if held_back else silence
-    return _state_of(value, held_back or _not_read_back(flow, item.id))
+    note = flow.notes.get(item.id, "")
+    return _state_of(value, held_back or note or _not_read_back(flow, item.id))
 
 
 def _silence(flow: Flow, handle: int) -> str:

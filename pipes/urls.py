@@ -37,6 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("items/template", files.TemplateView.as_view()),
     path("ledger", ledger.LedgerView.as_view()),
     path("configuration", configuration.ConfigurationView.as_view()),
+    path("configuration/lint", configuration.LintView.as_view()),
     path("configuration/revisions", configuration.RevisionsView.as_view()),
     path("configuration/revisions/<int:number>", configuration.RevisionView.as_view()),
     path("configuration/revisions/<int:number>/restore", configuration.RestoreView.as_view()),

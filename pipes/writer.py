@@ -148,6 +148,7 @@ class Writer:
         self.writes = 0
         self.unknown = 0
         self.sample = b""  # one of the values written last
+        self.newest_batch: Mapping[int, bytes] = {}
         self.gate_was_shut = False
         self.latency = Latency()
         self.keep_timestamps = True
@@ -449,6 +450,7 @@ class Writer:
         else:
             self.writes += len(batch)
             self.sample = next(iter(batch.values()), b"")
+            self.newest_batch = batch
             self._measure(batch, wall_ns)
         self._tell_written(entry)
 

@@ -6,7 +6,8 @@ A draft starts from the present configuration and takes proposals: a row's patch
 * names are unique without regard to case;
 * a pipe's servers and an item's pipe exist, and are spelled as they call themselves;
 * no two items have the same pipe, source node, target node and index range;
-* an item's id is never given again.
+* an item's id is never given again;
+* the linter finds no error that was not there before (`pipes.core.lint`).
 
 One wrong row makes the plan one that cannot be applied, but hides nothing about the other rows.
 """
@@ -17,8 +18,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pipes.core.blame import Drafted
 from pipes.core.configuration import Configuration, Key, key_of
 from pipes.core.fields import Body, Kind, Patch, apply_patch, check_whole
+from pipes.core.findings import Finding, Severity
+from pipes.core.lint import lint
 from pipes.core.node_ids import NodeIdError, to_uri_form
 from pipes.core.plan import Change, Plan, WrongRow
 from pipes.core.problems import FieldError
@@ -78,6 +82,9 @@ class Draft:
         self.current = current
         #: The namespace tables of servers that are known; empty them to keep every index.
         self.namespaces = dict(namespaces or {})
+        #: Whether the linter's errors refuse the rows that bring them in.
+        self.refuses_findings = True
+        self._tables = namespaces
         self.secrets: dict[str, str] = {}
         self._present: dict[Kind, dict[str, str]] = {
             kind: {name.casefold(): name for name in current.of(kind)}
@@ -227,6 +234,7 @@ class Draft:
             for entry in self._entries[kind]:
                 self._refer(kind, entry, names)
         self._refuse_twins()
+        findings = self._lint()
         self._refuse_wrong_entries()
         changes: list[Change] = []
         same = 0
@@ -244,6 +252,7 @@ class Draft:
             next_item_id=self._next_id,
             ids=self._ids,
             secrets=self.secrets,
+            findings=findings,
         )
 
     def _give_ids(self) -> None:
@@ -298,6 +307,22 @@ class Draft:
                 where = f"item {first.body['id']}" if first.row is None else f"row {first.row}"
                 message = f"is mapped from the same source node in the same pipe by {where} already"
                 entry.errors += (FieldError("target_node", message, entry.body["target_node"]),)
+
+    def _lint(self) -> list[Finding]:
+        """What the linter says of the result; an error that was not there before is refused."""
+        drafted = Drafted(
+            self.current,
+            {kind: [e for e in entries if not e.errors] for kind, entries in self._entries.items()},
+        )
+        findings = lint(drafted.configuration, self._tables, drafted.call)
+        errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+        if errors and self.refuses_findings:
+            known = {finding.key for finding in lint(self.current, self._tables)}
+            for finding in errors:
+                if finding.key not in known:
+                    for entry, error in drafted.blame(finding):
+                        entry.errors += (error,)
+        return findings
 
     def _refuse_wrong_entries(self) -> None:
         """A row counts once: what is wrong with it as a whole makes it an error and no change."""

@@ -240,6 +240,9 @@ def _check_delivery(body: Body) -> list[FieldError]:
     if kind == "event" and body.get("refresh_seconds"):
         message = "must be 0, because kind is event, and an event is never repeated"
         errors.append(FieldError("refresh_seconds", message, body["refresh_seconds"]))
+    if kind != "state" and body.get("minimum_interval_ms"):
+        message = f"must be 0, because kind is {kind}, and every sample is written"
+        errors.append(FieldError("minimum_interval_ms", message, body["minimum_interval_ms"]))
     return errors
 
 

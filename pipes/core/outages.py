@@ -71,6 +71,7 @@ class Outages:
         for handle in handles:
             self.current.pop(handle, None)
         if not self.current:
+            self.current = {}  # a table that held thousands would keep its size
             self._untold.clear()
 
     def due(self, now: float, most: int) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from pipes.core.configuration import Configuration, Key, key_of
 from pipes.core.fields import FIELDS, Body, Kind, flatten
+from pipes.core.findings import Finding
 from pipes.core.problems import FieldError
 from pipes.core.wanted import Json
 
@@ -112,6 +113,8 @@ class Plan:
     ids: Sequence[int] | None = None
     most_rows: int = MOST_ROWS
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    #: What the linter says of the configuration as it would be, errors first.
+    findings: Sequence[Finding] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -136,7 +139,8 @@ class Plan:
             "counts": dict(self.counts),
             "rows": shown,
             "rows_left_out": len(self.wrong) + len(self.changes) - len(shown),
-            "findings": [],
+            "findings": [finding.body() for finding in self.findings[: self.most_rows]],
+            "findings_left_out": max(0, len(self.findings) - self.most_rows),
         }
         if self.ids is not None:
             body["ids"] = list(self.ids)

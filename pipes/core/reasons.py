@@ -28,6 +28,11 @@ class Reason(Enum):
         "{which}; they go on when it does"
     )
     ITEMS_GO_ON = "{count} items of {pipe} go on, {server} says that they are Good: {which}"
+    ITEMS_OSCILLATE = (
+        "{count} items of {pipe} are suspended, because they oscillate: what they write comes back "
+        "to {server} by a way that is not ours: {which}"
+    )
+    ITEMS_CALM = "{count} items of {pipe} do not oscillate any more and go on: {which}"
     SAMPLES_LOST = (
         "{pipe} loses samples, so far {count} of {items} items, first {value} of item {item}: {why}"
     )

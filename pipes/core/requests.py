@@ -58,7 +58,7 @@ _REPORTING: Final = _UINT32.pack(2)
 _NO_FILTER: Final = b"\0\0\0"
 _FILTER: Final = Struct("<BBHBiIId")
 _FILTER_SIZE: Final = 16
-_DEADBAND_NONE, _DEADBAND_ABSOLUTE = 0, 1
+_DEADBAND_NONE, _DEADBAND_ABSOLUTE, _DEADBAND_PERCENT = 0, 1, 2
 _TRIGGERS: Final = {
     Trigger.STATUS: 0,
     Trigger.STATUS_VALUE: 1,
@@ -94,6 +94,7 @@ def encode_monitored_item(
     queue_size: int = 1,
     trigger: Trigger = Trigger.STATUS_VALUE,
     absolute_deadband: float | None = None,
+    percent_deadband: float | None = None,
     index_range: str = "",
 ) -> bytes:
     """One MonitoredItemCreateRequest for the Value attribute, reporting, oldest discarded.
@@ -105,16 +106,23 @@ def encode_monitored_item(
         + _DEFAULT_ENCODING
         + _REPORTING
         + _PARAMETERS.pack(handle, sampling_interval_ms)
-        + _filter(trigger, absolute_deadband)
+        + _filter(trigger, absolute_deadband, percent_deadband)
         + _QUEUE.pack(queue_size, 1)
     )
 
 
-def _filter(trigger: Trigger, absolute_deadband: float | None) -> bytes:
+def _filter(
+    trigger: Trigger, absolute_deadband: float | None, percent_deadband: float | None
+) -> bytes:
     """A DataChangeFilter (Part 4, 7.22.2)."""
-    if trigger is Trigger.STATUS_VALUE and absolute_deadband is None:
+    if absolute_deadband is not None:
+        deadband, width = _DEADBAND_ABSOLUTE, absolute_deadband
+    elif percent_deadband is not None:
+        deadband, width = _DEADBAND_PERCENT, percent_deadband
+    elif trigger is Trigger.STATUS_VALUE:
         return _NO_FILTER
-    deadband = _DEADBAND_NONE if absolute_deadband is None else _DEADBAND_ABSOLUTE
+    else:
+        deadband, width = _DEADBAND_NONE, 0.0
     return _FILTER.pack(
         _FOUR_BYTE,
         0,
@@ -123,7 +131,7 @@ def _filter(trigger: Trigger, absolute_deadband: float | None) -> bytes:
         _FILTER_SIZE,
         _TRIGGERS[trigger],
         deadband,
-        absolute_deadband or 0.0,
+        width,
     )
 
 

@@ -1,7 +1,7 @@
 """What the contract allows and this version does not run yet: refused when it is saved.
 
-A setting that is stored and silently ignored is worse than a refusal: a ``condition`` that holds
-nothing back, for example. Whoever builds such a setting takes its line out of here.
+A setting that is stored and silently ignored is worse than a refusal: a server set that does not
+fail over, for example. Whoever builds such a setting takes its line out of here.
 """
 
 from __future__ import annotations
@@ -15,16 +15,7 @@ from pipes.core.wanted import Json
 #: Choices by kind and field: the values that this version runs.
 SUPPORTED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("server", "server_set.mode"): ("none",),
-    ("item", "deadband.type"): ("none", "absolute"),
 }
-
-#: Fields that must keep their default for now.
-DEFAULT_ONLY: Final[frozenset[tuple[str, str]]] = frozenset(
-    {
-        ("item", "condition"),
-        ("item", "minimum_interval_ms"),
-    }
-)
 
 #: Parts of the configuration document that later versions fill.
 EMPTY_PARTS: Final = ("points", "modules", "redundancy")
@@ -40,5 +31,3 @@ def check_supported(kind: str, field: str, value: Json) -> None:
     if supported is not None and value not in supported:
         listed = ", ".join(supported)
         raise wrong(f"{value} is not supported by this version; use {listed}", value, supported)
-    if (kind, field) in DEFAULT_ONLY:
-        raise wrong("is not supported by this version; leave it at its default", value)

@@ -129,6 +129,8 @@ class SkipReason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Write:
     value: bytes
+    instead: HoldReason | None = None
+    """Why it is not the value that came; None if it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,13 @@ def absolute_deadband(item: Item) -> float | None:
     return None
 
 
+def percent_deadband(item: Item) -> float | None:
+    """The deadband in percent of the EURange of the read node."""
+    if item.deadband.type is DeadbandType.PERCENT and item.deadband.value > 0:
+        return item.deadband.value
+    return None
+
+
 def has_value(value: bytes) -> bool:
     """Whether an encoded DataValue has a Variant, and not one of type Null."""
     return bool(value[0] & HAS_VALUE) and value[1] != VariantType.NULL
@@ -272,7 +281,8 @@ def _decide(value: bytes, rule: Rule, target: Target, history: History, now: flo
         case QualityHold(reason, again_seconds):
             return Hold(reason, again_seconds)
         case WriteLastWithStatus(code):
-            return _reported(history, code, replace_status(history.last_good or value, code))
+            told = replace_status(history.last_good or value, code)
+            return _reported(history, code, told, HoldReason.REPORTED)
         case WriteSubstitute(code):
             return _substituted(value, rule, target, history, code)
         case WriteWithStatus(code):
@@ -293,11 +303,11 @@ def _note_policy(history: History, policy: Quality | None, now: float) -> None:
     history.is_stopped |= policy is Quality.STOP
 
 
-def _reported(history: History, status: int, value: bytes) -> Write:
+def _reported(history: History, status: int, value: bytes, reason: HoldReason) -> Write:
     """The target gets a value that is not the reading's own: the return of that is a change."""
     history.reported = status
     history.passed = None
-    return Write(value)
+    return Write(value, reason)
 
 
 def _substituted(
@@ -312,7 +322,7 @@ def _substituted(
         decision = _typed(whole, target, history)
     if isinstance(decision, Reject):
         return Reject(f"the substitute value cannot be written: {decision.sentence}")
-    return _reported(history, status, decision.value)
+    return _reported(history, status, decision.value, HoldReason.SUBSTITUTED)
 
 
 def _typed(whole: DataValue, target: Target, history: History) -> Write | Reject:

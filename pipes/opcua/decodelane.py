@@ -253,13 +253,16 @@ def _create_request(item: MonitoredItemSpec) -> ua.MonitoredItemCreateRequest:
 
 
 def _filter(item: MonitoredItemSpec) -> ua.DataChangeFilter | None:
-    if item.trigger is Trigger.STATUS_VALUE and item.absolute_deadband is None:
-        return None
     wanted = ua.DataChangeFilter()
     wanted.Trigger = _TRIGGERS[item.trigger]
     if item.absolute_deadband is not None:
         wanted.DeadbandType = ua.DeadbandType.Absolute
         wanted.DeadbandValue = item.absolute_deadband
+    elif item.percent_deadband is not None:
+        wanted.DeadbandType = ua.DeadbandType.Percent
+        wanted.DeadbandValue = item.percent_deadband
+    elif item.trigger is Trigger.STATUS_VALUE:
+        return None
     return wanted
 
 

@@ -1,8 +1,8 @@
 # ruff: noqa: SLF001, ASYNC109 - private names: see the docstring; a time-out is per request
 """Raw requests on asyncua's connection: its framing and security, none of its objects.
 
-Every private name of asyncua that the hot path needs is used in this module and listed in
-`PRIVATE_NAMES`; a contract test checks them against the pinned version. A request's answer comes
+Every private name of asyncua that the hot path needs is used here or in ``chunks.py``, and listed
+in `PRIVATE_NAMES`; a contract test checks them against the pinned version. A request's answer comes
 as bytes, synchronously, in the callback of `Calls.send`: no future, no task.
 """
 
@@ -18,6 +18,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_to_binary
 
 from pipes.core.requests import request_header
+from pipes.opcua.chunks import frame
 from pipes.opcua.errors import RequestTooLarge
 from pipes.opcua.guard import GuardedClient, GuardedProtocol
 
@@ -37,6 +38,10 @@ PRIVATE_NAMES: Final = (
     ("UaClient", "_make_protocol"),
     ("SecureConnection", "*_sequence_number"),
     ("SecureConnection", "*_limits"),
+    ("SecureConnection", "*_incoming_parts"),
+    ("SecureConnection", "*_peer_sequence_number"),
+    ("SecureConnection", "security_policy"),
+    ("SecureConnection", "security_token"),
     ("SecureConnection", "message_to_binary"),
     ("SecureConnection", "receive_from_header_and_body"),
     ("SecureConnection", "set_channel"),
@@ -157,7 +162,7 @@ class Calls:
         protocol.revolve_security_token()
         before = connection._sequence_number
         request_id = protocol._request_id + 1
-        message = connection.message_to_binary(body, request_id=request_id)
+        message = frame(connection, body, request_id)
         deadline = self._loop.time() + timeout if timeout else float("inf")
         reply = _Reply(self, answer, deadline)
         if timeout:

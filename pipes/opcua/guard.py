@@ -10,7 +10,7 @@ Three guards, each at one place:
 * `set_socket_options` makes a socket forget what it has not delivered (`SO_LINGER`), and give up
   on a path that swallows packets (`TCP_USER_TIMEOUT`).
 
-Besides ``fastlane.py`` this is the only module that uses private names of asyncua:
+Besides ``fastlane.py`` and ``chunks.py`` only this module uses private names of asyncua:
 ``UaClient._make_protocol``, ``UASocketProtocol._connection``, ``_callbackmap``, ``_call_callback``,
 ``_fail_all_pending``, ``_open_secure_channel_exchange``, ``SecureConnection._limits``,
 ``Buffer._data`` and four private functions of ``ua_binary``.
@@ -36,6 +36,7 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from pipes.core.splice import encode_string
 from pipes.core.status_codes import code_of, name_of
+from pipes.opcua.chunks import unframe
 from pipes.opcua.errors import HostileServer
 
 MAX_MESSAGE: Final = 16 * 1024 * 1024
@@ -201,6 +202,10 @@ class GuardedProtocol(UASocketProtocol):
     def _take_chunk(self, chunk: bytes) -> None:
         if chunk[:3] == b"ACK":
             self._call_callback(0, self._acknowledged(chunk))
+            return
+        ordinary = unframe(self._connection, chunk)
+        if ordinary is not None:
+            self._call_callback(ordinary[0], Buffer(ordinary[1]))
             return
         buffer = Buffer(chunk)
         header = ua_binary.header_from_binary(buffer)

@@ -34,6 +34,7 @@ class MonitoredItemSpec:
     queue_size: int = 1
     trigger: Trigger = Trigger.STATUS_VALUE
     absolute_deadband: float | None = None
+    percent_deadband: float | None = None
     index_range: str = ""
     source_timestamp: bool = True
 

@@ -81,6 +81,7 @@ class SpliceSubscription:
                 queue_size=item.queue_size,
                 trigger=item.trigger,
                 absolute_deadband=item.absolute_deadband,
+                percent_deadband=item.percent_deadband,
                 index_range=item.index_range,
             )
             for item in items

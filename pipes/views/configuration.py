@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from pipes import schemas, selectors, services
+from pipes import linting, schemas, selectors, services
 from pipes.drafting import MODES, REPLACE
 from pipes.listing import Filter, Listing, boolean, bounds, page, select
 from pipes.models import Revision
@@ -56,6 +56,18 @@ class ConfigurationView(PipesView):
             rows=rows(request),
         )
         return plan_answer(plan)
+
+
+class LintView(PipesView):
+    """What is wrong, or looks wrong, with the configuration as it is."""
+
+    required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer"}
+
+    @extend_schema(**schemas.linted())
+    def get(self, _: Request) -> Response:
+        revision = services.current_revision()
+        findings = [finding.body() for finding in linting.lint_present()]
+        return with_revision(Response(findings), revision)
 
 
 class RevisionsView(PipesView):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -145,3 +146,34 @@ def test_every_decision_record_is_complete_and_in_order() -> None:
         for part in ("Status: ", "## Context", "## Decision", "## Consequences"):
             assert part in text, f"{record.name} has no {part}"
     assert len(records) >= 8
+
+
+class TestComplaints:
+    """docs/complaints.md promises a test for each of its rows."""
+
+    ROW = re.compile(r"^\| ([CF]\d+) \|.*$", re.MULTILINE)
+    NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+    WANTED = frozenset(
+        [*(f"C{number}" for number in range(1, 14)), "C18", "F46", "F47", "F52", "F53", "F67"]
+    )
+
+    def rows(self) -> dict[str, list[tuple[str, str]]]:
+        text = (ROOT / "docs" / "complaints.md").read_text(encoding="utf-8")
+        return {found[1]: self.NAMED.findall(found[0]) for found in self.ROW.finditer(text)}
+
+    def test_every_complaint_and_fault_has_a_row_that_names_tests(self) -> None:
+        rows = self.rows()
+
+        assert rows.keys() == self.WANTED
+        assert all(rows.values())
+
+    def test_every_named_test_exists(self) -> None:
+        named = {one for tests in self.rows().values() for one in tests}
+        existing = {
+            (path, node.name)
+            for path in {path for path, _ in named}
+            for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+
+        assert named <= existing, named - existing

@@ -172,6 +172,7 @@ class Plant {
     this.add(odd, "Number", "Double", 1.5, { dataType: "Number" });
     this.add(odd, "Duration", "Double", 5, { dataType: "Duration" });
     this.add(odd, "ReadOnly", "Double", 1.5, { access: "CurrentRead" });
+    this.addAnalog(odd, "Analog", 100, { low: 0, high: 200 });
   }
 
   add(parent, name, type, value, { rank = -1, dataType = type, ...more } = {}) {
@@ -204,6 +205,16 @@ class Plant {
       arrayType: rank > 0 ? VariantArrayType.Array : VariantArrayType.Scalar,
       value,
     });
+  }
+
+  addAnalog(parent, name, value, engineeringUnitsRange) {
+    const access = "CurrentRead | CurrentWrite";
+    const node = this.space.addAnalogDataItem({
+      componentOf: parent, nodeId: `s=${name}`, browseName: name, dataType: "Double",
+      engineeringUnitsRange, accessLevel: access, userAccessLevel: access, minimumSamplingInterval: 0,
+    });
+    this.nodes.set(name, node);
+    this.write(name, "Double", value, -1, 0, STAMP.getTime() * 1000);
   }
 
   write(name, type, value, rank, status, stampMicroseconds) {
@@ -290,6 +301,35 @@ class Plant {
     return null;
   }
 
+  /* ``statuses``: what a client's write of each node is answered with; an empty one ends it. */
+  refuse(command) {
+    for (const [name, status] of Object.entries(command.statuses)) {
+      this.meddle(name, status && ((context, value, args) => {
+        args[args.length - 1](null, StatusCodes[status]);
+      }));
+    }
+    return null;
+  }
+
+  /* Write what is nearest within ``low`` and ``high`` instead, and say that all is well; without
+   * them what was asked for is written again. */
+  clamp(command) {
+    const { node, low, high } = command;
+    const plain = Object.getPrototypeOf(this.nodes.get(node)).writeValue;
+    this.meddle(node, low !== undefined && function (context, dataValue, args) {
+      const { dataType, value } = dataValue.value;
+      dataValue.value = new Variant({ dataType, value: Math.min(high, Math.max(low, value)) });
+      plain.call(this, context, dataValue, ...args);
+    });
+    return null;
+  }
+
+  meddle(name, write) {
+    const node = this.nodes.get(name);
+    if (write) node.writeValue = function (context, value, ...args) { write.call(this, context, value, args); };
+    else delete node.writeValue;
+  }
+
   delete_subscriptions() {
     let count = 0;
     for (const session of Object.values(this.server.engine._sessions)) {
@@ -311,7 +351,7 @@ class Plant {
   }
 }
 
-const COMMANDS = new Set(["set", "set_raw", "set_many", "set_burst", "count", "read", "add_node", "delete_node", "delete_subscriptions", "counts"]);
+const COMMANDS = new Set(["set", "set_raw", "set_many", "set_burst", "count", "read", "add_node", "delete_node", "refuse", "clamp", "delete_subscriptions", "counts"]);
 
 async function main() {
   const chosen = options();

@@ -157,8 +157,8 @@ class TestCsv:
 
     def test_one_wrong_cell_among_30_001_rows_changes_nothing(self) -> None:
         make_plant()
-        lines = [f"P,i={number},i=1,forward" for number in range(2, 30_003)]
-        lines[20_000] = "P,i=20002,i=1,sideways"
+        lines = [f"P,i={number},i={number},forward" for number in range(2, 30_003)]
+        lines[20_000] = "P,i=20002,i=20002,sideways"
         content = csv_of(*lines, heading=HEADING + ",direction")
         with pytest.raises(services.Invalid) as caught:
             imports.apply_import(content, "csv", user="u", reason="")

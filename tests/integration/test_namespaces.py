@@ -38,6 +38,12 @@ def configured(transactional_db):
                 {"pipe": "P1", "source_node": "ns=2;s=T1", "target_node": "ns=3;s=T1"},
                 {"pipe": "P1", "source_node": "ns=1;s=T2", "target_node": "i=2258"},
                 {"pipe": "P1", "source_node": "ns=9;s=T3", "target_node": "ns=3;s=T3"},
+                {
+                    "pipe": "P1",
+                    "source_node": "i=2256",
+                    "target_node": "i=2257",
+                    "condition": {"node": "ns=2;s=Run", "equals": True},
+                },
             ],
         },
         user="anna",
@@ -82,13 +88,16 @@ def test_indices_are_kept_while_no_table_is_known(configured):
 
 
 def test_known_indices_are_replaced_in_a_revision_by_system(configured, pipe_host):
-    assert namespaces.learn_and_replace() == 2
+    assert namespaces.learn_and_replace() == 3
 
     assert nodes() == [
         ("nsu=urn:plant:a;s=T1", "nsu=urn:plant:b;s=T1"),
         ("ns=1;s=T2", "i=2258"),
         ("ns=9;s=T3", "nsu=urn:plant:b;s=T3"),
+        ("i=2256", "i=2257"),
     ]
+    condition = Item.objects.order_by("id").last().trimmed["condition"]
+    assert condition == {"node": "nsu=urn:plant:a;s=Run", "equals": True}
     revision = Revision.objects.order_by("-number").first()
     assert (revision.user, revision.reason) == ("system", "namespace indices replaced by URIs")
     assert Server.objects.get(name="PLC").namespaces == TABLES["PLC"]

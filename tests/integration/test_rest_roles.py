@@ -47,6 +47,7 @@ MATRIX: dict[str, dict[str, str]] = {
     "/items/export": {"GET": "viewer"},
     "/items/template": {"GET": "viewer"},
     "/configuration": {"GET": "viewer", "PUT": "engineer"},
+    "/configuration/lint": {"GET": "viewer"},
     "/configuration/revisions": {"GET": "viewer"},
     "/configuration/revisions/1": {"GET": "viewer"},
     "/configuration/revisions/1/restore": {"POST": "engineer"},

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from pipes import imports, services
 from pipes.core import choices
+from pipes.core.configuration import Configuration
+from pipes.core.findings import Severity
+from pipes.core.lint import lint
 from pipes.core.nested import VALUE_TYPES
 from tests.integration.plants import OPEN
 
@@ -45,6 +48,7 @@ TRANSFORMS = st.one_of(
 DEADBANDS = st.one_of(
     st.just({"type": "none"}),
     st.fixed_dictionaries({"type": st.just("absolute"), "value": st.floats(0, 1e6)}),
+    st.fixed_dictionaries({"type": st.just("percent"), "value": st.floats(0, 100)}),
 )
 QUALITY_TABLES = st.dictionaries(
     st.sampled_from(["Bad", "Uncertain", "BadSensorFailure", "GoodLocalOverride", "0x8ABC0000"]),
@@ -61,6 +65,13 @@ ITEMS = st.fixed_dictionaries(
         "transform": TRANSFORMS,
         "quality": st.sampled_from([None, "propagate", "hold", "stop"]),
         "substitute": st.one_of(st.none(), NUMBERS, st.booleans(), LINE),
+        "minimum_interval_ms": st.integers(0, 10_000),
+        "condition": st.one_of(
+            st.none(),
+            st.fixed_dictionaries(
+                {"node": NODE_IDS, "equals": st.one_of(NUMBERS, st.booleans(), LINE)}
+            ),
+        ),
         "index_range": st.sampled_from(["", "1", "0:3"]),
         "note": NOTES,
     },
@@ -82,8 +93,8 @@ PIPES = st.fixed_dictionaries(
 def documents(draw: st.DrawFn) -> dict[str, Any]:
     names = st.lists(NAMES, min_size=1, max_size=3, unique_by=str.casefold)
     servers = [
-        {"name": name, "endpoint": "opc.tcp://127.0.0.1:4840", "note": draw(NOTES), **OPEN}
-        for name in draw(names)
+        {"name": name, "endpoint": f"opc.tcp://127.0.0.1:{4840 + at}", "note": draw(NOTES), **OPEN}
+        for at, name in enumerate(draw(names))
     ]
     one_server = st.sampled_from([server["name"] for server in servers])
     pipes = [
@@ -110,6 +121,16 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+def may_be_saved(document: dict[str, Any]) -> bool:
+    """Whether the linter finds no error: such a document would be refused."""
+    configuration = Configuration(
+        {server["name"]: server for server in document["servers"]},
+        {pipe["name"]: pipe for pipe in document["pipes"]},
+        dict(enumerate(document["items"])),
+    )
+    return all(finding.severity is not Severity.ERROR for finding in lint(configuration))
+
+
 EMPTY: Mapping[str, Any] = {
     "format": "mirrorsite",
     "version": 1,
@@ -128,7 +149,7 @@ def all_same(plan: services.Plan) -> bool:
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-@given(documents(), documents())
+@given(documents().filter(may_be_saved), documents().filter(may_be_saved))
 def test_what_goes_out_comes_back(first: dict[str, Any], second: dict[str, Any]) -> None:
     services.apply_document(EMPTY, user="u", reason="clean")
     made = services.apply_document(first, user="u", reason="first")

@@ -25,6 +25,7 @@ FOREIGN = ROOT / "tests" / "foreign"
 NAMESPACE = "urn:test:plant"
 PATHS = {"asyncua": "/plant/", "node": "", "hostile": "/hostile", "vast": "/hostile"}
 MODULES = {"asyncua": "plant"}
+CLOCK_SHIM = Path(__file__).with_name("clock_shim")
 
 
 def free_port() -> int:
@@ -50,9 +51,18 @@ def node_id(name: str) -> str:
 
 
 class Plant:
-    """``maker`` is ``asyncua``, ``node``, ``hostile`` or ``vast``; a restart keeps the port."""
+    """``maker`` is ``asyncua``, ``node``, ``hostile`` or ``vast``; a restart keeps the port.
 
-    def __init__(self, maker: str = "asyncua", **options: Any) -> None:
+    ``clock`` is a file that says by how many seconds the wall clock of asyncua's server is wrong.
+    """
+
+    def __init__(
+        self, maker: str = "asyncua", *, clock: Path | None = None, **options: Any
+    ) -> None:
+        paths = [str(ROOT)] if clock is None else [str(CLOCK_SHIM), str(ROOT)]
+        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        if clock is not None:
+            self._environment["TEST_CLOCK_FILE"] = str(clock)
         self.maker = maker
         self.port = int(options.pop("port", 0)) or free_port()
         self.options = options
@@ -78,7 +88,7 @@ class Plant:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=self._environment,
         )
         assert self._line(within)["ready"]
 

@@ -68,7 +68,7 @@ def test_an_item_of_both_directions_carries_changes_of_either_side(make_station,
 
 
 def test_changing_one_item_does_not_disturb_another_pipe(make_station, make_plant):
-    source, target = make_plant(items=50), make_plant(items=50)
+    source, target = make_plant(items=50), make_plant(items=51)
     station = make_station(workers=1)
     items = forward_items()
     for item in items[25:]:
@@ -86,7 +86,7 @@ def test_changing_one_item_does_not_disturb_another_pipe(make_station, make_plan
 
     first = station.get("/items?pipe=P1&limit=1")["results"][0]
     answer = station.api(
-        "PATCH", f"/items/{first['id']}", {"target_node": node_id(TAGS[49]), "note": "moved"}
+        "PATCH", f"/items/{first['id']}", {"target_node": node_id("T000050"), "note": "moved"}
     )
     assert answer.status == 200, answer.raw
 

@@ -249,6 +249,69 @@ def test_a_linear_transform_works_in_both_directions(shared_station, north, sout
     steadily(lambda: south.value("T000007") == 110.0, during=1, what="no echo")
 
 
+#: Source node, its value, transform, target node, what is written.
+TRANSFORMED = [
+    ("T000000", 50.0, {"kind": "linear", "gain": 0.1, "offset": -40}, "T000000", -35.0),
+    ("T000001", 13_824.0, {"kind": "range", "in_low": 0, "in_high": 27_648, "out_low": 0,
+                           "out_high": 100}, "T000001", 50.0),
+    ("T000002", 100.0, {"kind": "unit", "from": "°C", "to": "K"}, "T000002", 373.15),
+    ("Scalar.Boolean", True, {"kind": "invert"}, "Scalar.Boolean", False),
+    ("Scalar.Byte", 2, {"kind": "lookup", "table": {"1": 10, "2": 20}}, "Scalar.Int64",
+     20),
+    ("Scalar.UInt16", 0x0A50, {"kind": "bits", "first": 4, "count": 4}, "Scalar.UInt32", 5),
+    ("Scalar.Int16", 3, {"kind": "pack", "first": 8, "count": 2}, "Scalar.UInt16", 0x300),
+    ("Scalar.Float", 2.5, {"kind": "format", "pattern": "{:.2f} bar"}, "Scalar.String",
+     "2.50 bar"),
+    ("Scalar.String", "90 rpm", {"kind": "parse", "pattern": "{:d} rpm"}, "Scalar.Int32", 90),
+    ("Scalar.Double", 300.0, {"kind": "convert", "on_overflow": "saturate"}, "Scalar.Byte", 255),
+    ("Array.Double", [1.0, 2.5], {"kind": "linear", "gain": 2, "offset": 0}, "Array.Double",
+     [2.0, 5.0]),
+]  # fmt: skip
+
+
+@pytest.mark.node
+def test_every_kind_of_transform_writes_what_it_promises(shared_station, foreign, south):
+    mirror = Mirror(
+        shared_station,
+        foreign,
+        south,
+        {source: target for source, _, _, target, _ in TRANSFORMED},
+        items={source: {"transform": spec} for source, _, spec, _, _ in TRANSFORMED},
+    ).apply()
+    for source, value, *_ in TRANSFORMED:
+        foreign.set(source, value)
+    wanted = {
+        target: pytest.approx(made) if isinstance(made, float) else made
+        for *_, target, made in TRANSFORMED
+    }
+    took(
+        "all transforms",
+        lambda: south.values(list(wanted)) == wanted,
+        within=10,
+        what=lambda: str(south.values(list(wanted))),
+    )
+    assert_no_errors(mirror)
+
+
+@pytest.mark.node
+def test_the_inverse_of_a_transform_carries_changes_back(shared_station, foreign, south):
+    unit = {"kind": "unit", "from": "bar", "to": "mbar"}
+    Mirror(
+        shared_station,
+        foreign,
+        south,
+        ["T000006"],
+        item={"direction": "both", "transform": unit},
+    ).apply()
+    foreign.set("T000006", 1.5)
+    took("unit forward", lambda: south.value("T000006") == 1500.0, within=10)
+
+    south.set("T000006", 250.0)
+
+    took("unit reverse", lambda: foreign.value("T000006") == 0.25, within=5)
+    steadily(lambda: south.value("T000006") == 250.0, during=1, what="no echo")
+
+
 @pytest.mark.node
 def test_a_deadband_is_applied_and_the_last_step_arrives(shared_station, foreign, south):
     mirror = deadband_from(shared_station, foreign, south)

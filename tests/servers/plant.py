@@ -202,6 +202,12 @@ class Plant:
         duration = ua.Variant(5.0, ua.VariantType.Double)
         await self._add(odd, "Duration", duration, ua.NodeId(ua.ObjectIds.Duration))
         await self._add(odd, "ReadOnly", number, writable=False)
+        await self._add(odd, "Analog", ua.Variant(100.0, ua.VariantType.Double))
+        await self.nodes["Analog"].add_property(
+            ua.NodeId("Analog.EURange", self.namespace),
+            ua.QualifiedName("EURange", 0),
+            ua.Range(0.0, 200.0),
+        )
 
     async def _add(
         self,

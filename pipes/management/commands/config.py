@@ -12,7 +12,8 @@ from typing import Any, Final
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from pipes import backups, drafting, imports, services
+from pipes import backups, drafting, imports, linting, services
+from pipes.core.findings import Finding, Severity
 from pipes.core.plan import Plan
 from pipes.core.problems import FieldError
 from pipes.refusals import Invalid, RefusedError
@@ -20,6 +21,7 @@ from pipes.refusals import Invalid, RefusedError
 SUFFIXES: Final[Mapping[str, str]] = {".json": "json", ".csv": "csv", ".xlsx": "xlsx"}
 #: How many wrong cells are told one by one.
 TOLD_ERRORS: Final = 20
+TOLD_FINDINGS: Final = 20
 
 
 class Command(BaseCommand):
@@ -44,6 +46,7 @@ class Command(BaseCommand):
             each.add_argument("--rows", type=int, default=1000, help="rows of the plan (1000)")
             if action == "apply":
                 each.add_argument("--reason", default="", metavar="TEXT")
+        _add(actions, "lint", "show what is wrong, or looks wrong, with the configuration")
         _add(actions, "recover", "make a lost or damaged database anew from the last-good file")
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -99,6 +102,17 @@ class Command(BaseCommand):
             rows=options["rows"],
         )
 
+    def _lint(self, options: Mapping[str, Any]) -> None:
+        _migrate()
+        findings = linting.lint_present()
+        if options["json"]:
+            self._say([finding.body() for finding in findings])
+        else:
+            self.stdout.write("\n".join(map(_told_finding, findings)) or "nothing found")
+        errors = sum(finding.severity is Severity.ERROR for finding in findings)
+        if errors:
+            raise CommandError(f"{errors} errors in the configuration")
+
     def _recover(self, options: Mapping[str, Any]) -> None:
         done = backups.ensure_database()
         if options["json"]:
@@ -113,6 +127,10 @@ class Command(BaseCommand):
             return
         for row in _rows(body):
             self.stdout.write(row)
+        for finding in plan.findings[:TOLD_FINDINGS]:
+            self.stdout.write(_told_finding(finding))
+        if len(plan.findings) > TOLD_FINDINGS:
+            self.stdout.write(f"and {len(plan.findings) - TOLD_FINDINGS} findings more")
         counts = ", ".join(f"{count} {name}" for name, count in plan.counts.items() if count)
         left = f" ({body['rows_left_out']} rows are not shown)" if body["rows_left_out"] else ""
         self.stdout.write(f"{counts or 'nothing to change'}{left}")
@@ -154,6 +172,10 @@ def _told(errors: list[FieldError]) -> str:
     if len(errors) > TOLD_ERRORS:
         lines.append(f"and {len(errors) - TOLD_ERRORS} more")
     return "\n".join(lines)
+
+
+def _told_finding(finding: Finding) -> str:
+    return f"{finding.severity} {finding.rule}: {finding.message}"
 
 
 def _rows(body: Mapping[str, Any]) -> list[str]:

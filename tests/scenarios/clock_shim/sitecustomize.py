@@ -1,7 +1,7 @@
 """Moves the wall clock of a process: every reading is shifted by the seconds in a file.
 
-On PYTHONPATH of a station's processes; the file is named by TEST_CLOCK_FILE. Monotonic clocks are
-left alone, as by somebody who sets the machine's clock.
+On PYTHONPATH of a station's processes or of a plant; the file is named by TEST_CLOCK_FILE.
+Monotonic clocks are left alone, as by somebody who sets the machine's clock.
 """
 
 from __future__ import annotations
@@ -72,6 +72,6 @@ class Shifted(_plain, metaclass=_Kind):
         return cls.fromtimestamp(shifted())
 
 
-if "--role" in sys.orig_argv or "mirrorsite.web" in sys.orig_argv:
+if {"--role", "mirrorsite.web", "tests.servers.plant"} & set(sys.orig_argv):
     time.time, time.time_ns = shifted, shifted_ns
     datetime.datetime = Shifted

@@ -67,6 +67,7 @@ class PlayedSubscription:
 
     async def add(self, items: Sequence[MonitoredItemSpec]) -> list[MonitoredItemResult]:
         self.items += items
+        self._session.monitored += items
         refused = self._session.refused_items
         return [
             MonitoredItemResult(item.handle, refused.get(item.handle, 0), 100 + item.handle)
@@ -95,6 +96,7 @@ class PlayedSession:
         self.infos: dict[bytes, TargetInfo] = {}
         self.refused_items: dict[int, int] = {}
         self.sink: Any = None
+        self.monitored: list[MonitoredItemSpec] = []
         self.least_interval_ms = 0.0
         self.keep_alive_count = 25
         self.subscribed: list[float] = []  # publishing intervals asked for
@@ -147,7 +149,9 @@ class PlayedSession:
 class PlayedFlow:
     """A forward flow whose servers are connected by the test."""
 
-    def __init__(self, *items: Item, pipe: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, *items: Item, pipe: Mapping[str, Any] | None = None, is_reverse: bool = False
+    ) -> None:
         self.now = 1000.0
         self.gate = Gate()
         self.given_up: list[str] = []
@@ -161,11 +165,20 @@ class PlayedFlow:
             self.gate,  # type: ignore[arg-type]
             {},
             self._offer_again,
-            is_reverse=False,
+            is_reverse=is_reverse,
         )
         clock = self.flow._now = lambda: self.now
+        self.flow.oscillations._now = clock
         flow = self.flow
-        for part in (flow.faults, flow.targets, flow.writer, flow.staleness, flow.read_back):
+        for part in (
+            flow.faults,
+            flow.targets,
+            flow.writer,
+            flow.staleness,
+            flow.read_back,
+            flow.throttle,
+            flow.ranges,
+        ):
             part._now = clock
         self.flow.feed.now = clock
         self.flow.start()

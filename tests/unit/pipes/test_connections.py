@@ -247,3 +247,38 @@ async def test_an_end_is_an_end_even_if_the_first_cancellation_is_swallowed(play
 
     assert [session.ended for session in played.sessions] == ["closed"]
     assert played.users.seen == [], "nobody is told of a session that is closed again"
+
+
+async def test_c09_a_server_whose_clock_stands_still_gets_a_new_session(played, monkeypatch):
+    """It says that all is well and keeps the session alive, and nothing behind it moves."""
+    monkeypatch.setattr(connections, "CLOCK_EVERY", 0.01)
+
+    async def stopped(_session: Any) -> ServerStatus:
+        return ServerStatus(0, 5, 0)
+
+    played.made = type("Stopped", (PlayedSession,), {"read_status": stopped})
+    played.connection.start()
+    async with asyncio.timeout(5):
+        while len(played.sessions) < 2:
+            await asyncio.sleep(0.01)
+
+    assert played.sessions[0].ended == "aborted"
+    assert played.connection.last_error == "its clock stands still"
+
+
+@pytest.mark.parametrize("days", [1, -1])
+async def test_a_clock_that_was_set_is_shown_at_once_both_ways(played, days):
+    day = 86_400 * 10_000_000
+    for difference in (0, -5_000_000, days * day, days * day - 3_000_000):
+        played.connection._note_clock(difference)
+
+    assert played.connection.clock_offset_ticks == days * day
+    played.connection._note_clock(0)
+    assert played.connection.clock_offset_ticks == 0
+
+
+async def test_a_late_answer_is_no_other_time(played):
+    played.connection._note_clock(0)
+    played.connection._note_clock(-50_000_000)
+
+    assert played.connection.clock_offset_ticks == 0

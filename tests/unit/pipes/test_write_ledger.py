@@ -9,7 +9,7 @@ import pytest
 
 from pipes import incidents as incidents_module
 from pipes import ledger_answer
-from pipes.core.choices import Timestamps
+from pipes.core.choices import ItemKind, Timestamps
 from pipes.core.incidents import MOST_TOLD
 from pipes.core.ledger import Entry, Outcome, Query, find
 from pipes.core.status_codes import code_of
@@ -299,6 +299,18 @@ class TestEvents:
             "item 1 of P1: nobody knows whether TGT took 5.0 for nsu=urn:plant;s=T1: "
             "connection lost; the newest value is written again"
         )
+
+    async def test_an_event_item_of_unknown_outcome_is_told_of_elsewhere_and_once(self):
+        played, server = await connected(item(1, kind=ItemKind.EVENT), item(2))
+        played.come(i1=double(1.0), i2=double(1.0))  # an event is a change: the first is none
+        server.answer()
+        played.come(i1=double(2.0), i2=double(2.0))
+        played.lose_writer()
+        server.answer(failure="connection lost")
+        (message,) = self.report(played)
+        assert message.startswith("item 2 of P1")
+        assert [handle for handle, _ in played.flow.unknown_events()] == [1]
+        assert {e.handle for e in entries(played, outcome=Outcome.UNKNOWN)} == {1, 2}
 
     async def test_a_flood_is_told_in_a_few_events_and_one_that_counts(self):
         items = [item(number) for number in range(1, 501)]

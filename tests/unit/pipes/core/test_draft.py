@@ -18,7 +18,7 @@ PIPE = {"name": "P", "source": "A", "target": "B"}
 
 def item(number: int, source: str = "", **more: Any) -> dict[str, Any]:
     source = source or f"i={number}"
-    return {"id": number, "pipe": "P", "source_node": source, "target_node": "i=99", **more}
+    return {"id": number, "pipe": "P", "source_node": source, "target_node": f"{source}99", **more}
 
 
 START = Configuration(
@@ -147,7 +147,7 @@ def test_two_items_must_not_map_the_same_nodes() -> None:
     draft.propose(Kind.ITEM, None, patch_of(item(0, "i=1")), row=2)
     draft.propose(Kind.ITEM, None, patch_of(item(0, "i=5")), row=3)
     draft.propose(Kind.ITEM, None, patch_of(item(0, "i=5")), row=4)
-    draft.propose(Kind.ITEM, None, patch_of(item(0, "i=5", index_range="1")), row=5)
+    draft.propose(Kind.ITEM, None, patch_of(item(0, "i=5", index_range="1", enabled=False)), row=5)
     assert [(row, text.split("by ")[1]) for row, _, text in messages(draft.plan())] == [
         (2, "item 1 already"),
         (4, "row 3 already"),
@@ -234,7 +234,7 @@ def test_deleting_what_is_not_there_does_nothing() -> None:
 
 def test_items_are_found_by_pipe_nodes_and_index_range() -> None:
     draft = Draft(START)
-    nodes = {"pipe": "p", "source_node": "i=2", "target_node": "i=99"}
+    nodes = {"pipe": "p", "source_node": "i=2", "target_node": "i=299"}
     assert draft.find_item(nodes) == 2
     assert draft.find_item({**nodes, "index_range": "1"}) is None
     assert draft.find_item({"pipe": 5}) is None
@@ -254,7 +254,9 @@ def test_an_index_becomes_a_uri_when_the_servers_table_is_known() -> None:
     draft.propose(Kind.ITEM, 1, nodes, row=2, fresh=True)
     draft.propose(Kind.PIPE, None, {"name": "Q", "source": "B", "target": "A"}, row=3)
     draft.propose(Kind.ITEM, None, {**nodes, "pipe": "q", "target_node": "ns=1;s=y"}, row=4)
-    draft.propose(Kind.ITEM, None, {**nodes, "source_node": "ns=7;s=x"}, row=5)
+    draft.propose(
+        Kind.ITEM, None, {"pipe": "p", "source_node": "ns=7;s=x", "target_node": "ns=2;s=z"}, row=5
+    )
     plan = draft.plan()
     assert plan.counts["same"] == 1
     kept = [(change.new or {}).get("source_node") for change in plan.changes[1:]]
@@ -267,7 +269,7 @@ def test_a_patch_of_one_node_uses_the_items_pipe() -> None:
     draft.propose(Kind.ITEM, 1, {"target_node": "ns=2;s=z"})
     draft.propose(Kind.ITEM, None, {"pipe": "X", "source_node": "ns=2;s=z", "target_node": "i=1"})
     plan = draft.plan()
-    assert plan.changes[0].fields() == {"target_node": {"old": "i=99", "new": "nsu=urn:b;s=z"}}
+    assert plan.changes[0].fields() == {"target_node": {"old": "i=199", "new": "nsu=urn:b;s=z"}}
 
 
 def test_a_new_password_is_a_change_that_does_not_show_it() -> None:
@@ -298,7 +300,7 @@ def test_a_plan_shows_errors_first_and_says_what_it_leaves_out() -> None:
         "fields": {
             "pipe": {"old": None, "new": "P"},
             "source_node": {"old": None, "new": "i=2"},
-            "target_node": {"old": None, "new": "i=99"},
+            "target_node": {"old": None, "new": "i=299"},
         },
     }
     assert (body["rows_left_out"], body["ids"], body["findings"]) == (2, [2, 3, 4], [])

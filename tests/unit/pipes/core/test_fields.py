@@ -17,7 +17,7 @@ from pipes.core.fields import (
 )
 from pipes.core.nested import TRANSFORMS, VALUE_TYPES
 from pipes.core.problems import FieldError, WrongError
-from pipes.core.support import DEFAULT_ONLY, SUPPORTED
+from pipes.core.support import SUPPORTED
 from pipes.core.transform import compile_transform
 
 #: The contract's defaults (section 7).
@@ -157,8 +157,6 @@ def test_every_kind_of_item_may_be_saved(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "raw", "field"),
     [
-        (Kind.ITEM, {"condition": {"node": "i=85", "equals": True}}, "condition"),
-        (Kind.ITEM, {"deadband": {"type": "percent", "value": 5}}, "deadband.type"),
         (Kind.SERVER, {"server_set": {"mode": "auto"}}, "server_set.mode"),
     ],
 )
@@ -188,7 +186,7 @@ def test_a_transform_that_cannot_be_carried_out_is_refused_when_saved(
 
 
 def test_the_lists_of_what_is_supported_speak_of_fields_that_exist() -> None:
-    for kind, name in {*SUPPORTED, *DEFAULT_ONLY}:
+    for kind, name in SUPPORTED:
         assert name.split(".")[0] in FIELDS[Kind(kind)]
 
 
@@ -254,7 +252,6 @@ class TestLaterSettings:
 @pytest.fixture
 def everything_supported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipes.core.support.SUPPORTED", {})
-    monkeypatch.setattr("pipes.core.support.DEFAULT_ONLY", frozenset())
 
 
 def test_the_quality_contract_is_taken_in_its_one_spelling() -> None:
@@ -263,6 +260,14 @@ def test_the_quality_contract_is_taken_in_its_one_spelling() -> None:
     assert patch == {"quality": "stop", "quality_table": {"Bad": "hold"}}
     (error,) = wrong(Kind.PIPE, quality_table={"Bad": 1})
     assert error.field == "quality_table.Bad"
+
+
+def test_a_minimum_interval_and_every_sample_do_not_go_together() -> None:
+    needed = {"pipe": "P", "source_node": "ns=2;s=a", "target_node": "ns=2;s=b"}
+    paced = {**needed, "minimum_interval_ms": 500}
+    assert not check_whole(Kind.ITEM, paced)
+    (error,) = check_whole(Kind.ITEM, {**paced, "kind": "queue"})
+    assert error.field == "minimum_interval_ms"
 
 
 def test_quality_substitute_asks_for_its_value() -> None:

@@ -48,6 +48,7 @@ ITEMS = st.fixed_dictionaries(
         "queue_size": UINT32,
         "trigger": st.sampled_from(Trigger),
         "absolute_deadband": st.none() | st.floats(0, 1e9),
+        "percent_deadband": st.none() | st.floats(0, 100),
         "index_range": st.sampled_from(("", "3", "1:4", "0:1,2:3")),
     }
 )
@@ -85,10 +86,13 @@ def theirs(item: dict) -> ua.MonitoredItemCreateRequest:
     parameters.SamplingInterval = item["sampling_interval_ms"]
     parameters.QueueSize = item["queue_size"]
     parameters.DiscardOldest = True
-    deadband = item["absolute_deadband"]
-    if item["trigger"] is not Trigger.STATUS_VALUE or deadband is not None:
-        kind = ua.DeadbandType.None_ if deadband is None else ua.DeadbandType.Absolute
-        parameters.Filter = ua.DataChangeFilter(TRIGGERS[item["trigger"]], kind, deadband or 0.0)
+    kind, deadband = ua.DeadbandType.None_, 0.0
+    if item["absolute_deadband"] is not None:
+        kind, deadband = ua.DeadbandType.Absolute, item["absolute_deadband"]
+    elif item["percent_deadband"] is not None:
+        kind, deadband = ua.DeadbandType.Percent, item["percent_deadband"]
+    if item["trigger"] is not Trigger.STATUS_VALUE or kind is not ua.DeadbandType.None_:
+        parameters.Filter = ua.DataChangeFilter(TRIGGERS[item["trigger"]], kind, deadband)
     return request
 
 
