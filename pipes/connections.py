@@ -18,11 +18,12 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from pipes.core.backoff import Backoff
-from pipes.core.choices import ServerState
+from pipes.core.choices import ServerSetMode, ServerState
 from pipes.core.node_ids import encode
 from pipes.core.reasons import Reason
 from pipes.core.values import DataValue, NodeId, unix_to_ticks
 from pipes.core.wanted import Server
+from pipes.members import Members
 from pipes.opcua.session import ConnectFailed, FailureKind, Session
 from pipes.pki import Pki
 from redundancy.core.events import EventKind, Severity
@@ -89,6 +90,12 @@ class ServerConnection:
         self._pki = pki
         self._application_uri = application_uri
         self._listeners: list[Listener] = []
+        self._members: Members | None = None  # none: the server has this one address
+        if server.server_set.mode is not ServerSetMode.NONE:
+            self._members = Members(
+                server, self._open_at, on_ready=self._wake, on_edge=self._report_member
+            )
+        self._endpoint = ""
         self._attempt = 0
         self._again = asyncio.Event()
         self._is_stopping = False
@@ -115,12 +122,19 @@ class ServerConnection:
         while task is not None and not task.done():
             task.cancel()  # once may be not enough: a cancelled wait_for can lose it (Python 3.11)
             await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+        if self._members is not None:
+            await self._members.stop()
         session, self.session = self.session, None
         if session is not None:
             await session.close()
 
     def retry_now(self) -> None:
         """Try at once instead of at the end of the back-off: something may have changed."""
+        if self._members is not None:
+            self._members.retry_now()
+        self._wake()
+
+    def _wake(self) -> None:
         if self.session is None:
             self._again.set()
 
@@ -162,20 +176,14 @@ class ServerConnection:
             except Exception as error:
                 log.exception("connection to %s failed unexpectedly", self.name)
                 self._failed(ConnectFailed(FailureKind.PROTOCOL, str(error)))
-            if not self._is_stopping:
-                await self._pause()
+            await self._pause()
 
     async def _attempt_once(self) -> None:
         self._again.clear()
         self._lost = asyncio.get_running_loop().create_future()
         self._is_opening = True
         try:
-            session = await Session.open(
-                self.server,
-                self._pki,
-                application_uri=self._application_uri,
-                on_lost=self.give_up_session,
-            )
+            session = await self._open()
         except ConnectFailed as failure:
             self._failed(failure)
             return
@@ -185,10 +193,16 @@ class ServerConnection:
         if self._is_stopping:
             return
         self.connects += 1
-        self._enter(ServerState.CONNECTED, "")
+        self._enter(ServerState.CONNECTED, self._members.sentence() if self._members else "")
         self._report(Reason.SERVER_CONNECTED, Severity.INFO)
+        self._report_move()
         why = await self._use(session, self._lost)
         self.session = None
+        if self._members is not None:
+            self._members.leave(why, is_hostile=session.is_hostile)
+            if self._members.is_moving:
+                await self._move_away(session, why)
+                return
         session.abort()
         self.last_error = why
         if session.is_hostile:
@@ -198,6 +212,45 @@ class ServerConnection:
             self._enter(ServerState.DISCONNECTED, why)
             self._report(Reason.SERVER_LOST, Severity.HIGH, why=why)
         self._tell(lambda listener: listener.disconnected(self))
+
+    async def _open(self) -> Session:
+        if self._members is not None:
+            return await self._members.open(self.give_up_session)
+        return await self._open_at(self.server, self.give_up_session)
+
+    async def _open_at(self, server: Server, on_lost: Callable[[str], None]) -> Session:
+        return await Session.open(
+            server, self._pki, application_uri=self._application_uri, on_lost=on_lost
+        )
+
+    def _has_other(self) -> bool:
+        return self._members is not None and self._members.is_ready()
+
+    async def _move_away(self, session: Session, why: str) -> None:
+        """Another member is better. The users let go first, so that none writes to the former."""
+        self.last_error = why
+        self._enter(ServerState.DISCONNECTED, why)
+        try:
+            self._tell(lambda listener: listener.disconnected(self))
+            await session.close()
+        finally:
+            session.abort()
+
+    def _report_move(self) -> None:
+        if self._members is None:
+            return
+        former, self._endpoint = self._endpoint, self._members.endpoint
+        if former not in ("", self._endpoint):
+            self._report(
+                Reason.SERVER_MOVED,
+                Severity.HIGH,
+                endpoint=self._endpoint,
+                former=former,
+                why=self._members.left,
+            )
+
+    def _report_member(self, what: str) -> None:
+        self._report(Reason.SERVER_MEMBER, Severity.LOW, what=what)
 
     async def _use(self, session: Session, lost: asyncio.Future[str]) -> str:
         """Hand the session to its users until it is lost; whatever they do, it ends once."""
@@ -225,6 +278,8 @@ class ServerConnection:
             self._enter(state, failure.message)
 
     async def _pause(self) -> None:
+        if self._is_stopping or self._has_other():
+            return
         if self.state is ServerState.QUARANTINED:
             delay = QUARANTINE
         elif self.state is ServerState.REJECTED:
@@ -245,15 +300,18 @@ class ServerConnection:
         """Watch the session until it is lost; returns why."""
         clock = asyncio.create_task(self._watch_clock(session), name=f"clock of {self.name}")
         silence = asyncio.create_task(self._watch_silence(session), name=f"silence of {self.name}")
+        tasks = [clock, silence]
+        if self._members is not None:
+            tasks.append(asyncio.create_task(self._members.moves(), name=f"moves of {self.name}"))
         try:
-            await asyncio.wait({lost, clock, silence}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (lost, clock, silence):
+            await asyncio.wait({lost, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (lost, *tasks):
                 if task.done():
                     return task.result()
             return "stopped"
         finally:
-            clock.cancel()
-            silence.cancel()
+            for task in tasks:
+                task.cancel()
 
     async def _watch_silence(self, session: Session) -> str:
         """Ask a quiet server for its status; no byte at all in answer means a dead session."""

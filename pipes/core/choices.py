@@ -79,6 +79,17 @@ class DeadbandType(StrEnum):
     PERCENT = "percent"
 
 
+class ServerSetMode(StrEnum):
+    NONE = "none"
+    AUTO = "auto"
+    MANUAL = "manual"
+
+
+class Failover(StrEnum):
+    WARM = "warm"
+    HOT = "hot"
+
+
 class ServerState(StrEnum):
     DISABLED = "disabled"
     CONNECTING = "connecting"

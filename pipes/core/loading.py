@@ -11,12 +11,14 @@ from pipes.core.choices import (
     CodecName,
     DeadbandType,
     Direction,
+    Failover,
     InitialWrite,
     ItemKind,
     Overflow,
     Quality,
     SecurityMode,
     SecurityPolicy,
+    ServerSetMode,
     Timestamps,
     Trigger,
 )
@@ -38,6 +40,12 @@ def _deadband(value: Any) -> wanted.Deadband:
     return wanted.Deadband(DeadbandType(value["type"]), float(value["value"]))
 
 
+def _server_set(value: Any) -> wanted.ServerSet:
+    return wanted.ServerSet(
+        ServerSetMode(value["mode"]), tuple(value["endpoints"]), Failover(value["failover"])
+    )
+
+
 _SERVER: Final[Readers] = {
     "name": _same,
     "endpoint": _same,
@@ -46,6 +54,7 @@ _SERVER: Final[Readers] = {
     "auth": Auth,
     "username": _same,
     "enabled": _same,
+    "server_set": _server_set,
 }
 _PIPE: Final[Readers] = {
     "name": _same,

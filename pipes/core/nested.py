@@ -193,7 +193,6 @@ def condition(value: Json) -> Json:
 def server_set(value: Json) -> Json:
     given = _object(value, SERVER_SET_CHILDREN)
     checked = _read_all(given, SERVER_SET_CHILDREN.values(), [])
-    check_child("server", "server_set", "mode", checked["mode"])
     if checked["mode"] != "manual" and checked["endpoints"]:
         message = "belong to mode manual only"
         raise WrongError(FieldError("endpoints", message, checked["endpoints"]))

@@ -10,6 +10,8 @@ class Reason(Enum):
 
     SERVER_CONNECTED = "connected to {server}"
     SERVER_LOST = "connection to {server} lost: {why}"
+    SERVER_MOVED = "{server} is used at {endpoint} now instead of {former}: {why}"
+    SERVER_MEMBER = "{server}: {what}"
     SERVER_REFUSED = "{server} refused the connection: {why}"
     SERVER_UNREACHABLE = "{server} cannot be reached: {why}"
     SERVER_QUARANTINED = "{server} is left alone for {seconds} s: {why}"

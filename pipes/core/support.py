@@ -1,7 +1,7 @@
 """What the contract allows and this version does not run yet: refused when it is saved.
 
-A setting that is stored and silently ignored is worse than a refusal: a server set that does not
-fail over, for example. Whoever builds such a setting takes its line out of here.
+A setting that is stored and silently ignored is worse than a refusal: a condition that holds
+nothing back, for example. Whoever builds such a setting takes its line out of here.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from pipes.core.problems import wrong
 from pipes.core.wanted import Json
 
 #: Choices by kind and field: the values that this version runs.
-SUPPORTED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
-    ("server", "server_set.mode"): ("none",),
-}
+SUPPORTED: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {}
 
 #: Parts of the configuration document that later versions fill.
 EMPTY_PARTS: Final = ("points", "modules", "redundancy")

@@ -15,12 +15,14 @@ from pipes.core.choices import (
     CodecName,
     DeadbandType,
     Direction,
+    Failover,
     InitialWrite,
     ItemKind,
     Overflow,
     Quality,
     SecurityMode,
     SecurityPolicy,
+    ServerSetMode,
     Timestamps,
     Trigger,
 )
@@ -33,6 +35,15 @@ NO_TRANSFORM: Final[Mapping[str, Json]] = {"kind": "none"}
 
 
 @dataclass(frozen=True, slots=True)
+class ServerSet:
+    """The other endpoints of a redundant server, and how ready its spare members are kept."""
+
+    mode: ServerSetMode = ServerSetMode.NONE
+    endpoints: tuple[str, ...] = ()
+    failover: Failover = Failover.WARM
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     name: str
     endpoint: str
@@ -42,6 +53,7 @@ class Server:
     username: str = ""
     password: str = field(default="", repr=False)
     enabled: bool = True
+    server_set: ServerSet = ServerSet()
 
 
 @dataclass(frozen=True, slots=True)

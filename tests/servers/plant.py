@@ -3,7 +3,7 @@
 ``python -m tests.servers.plant --port 0 --items 100`` prints ``{"ready": true, "port": …}`` when it
 serves; each command line gets one answer line. Commands: ``set``, ``set_raw``, ``set_many``,
 ``read``, ``add_node``, ``delete_node``, ``delete_subscriptions``, ``refuse``, ``attempts``,
-``mute``, ``die_of``, ``move``, ``traffic``, ``counts``, ``stop``.
+``mute``, ``die_of``, ``move``, ``traffic``, ``service_level``, ``counts``, ``stop``.
 """
 
 from __future__ import annotations
@@ -287,6 +287,7 @@ class Plant:
             "die_of": self.die_of,
             "move": self.move,
             "traffic": self.look,
+            "service_level": self.service_level,
             "counts": self.counts,
         }
         return await handlers[command["cmd"]](command)
@@ -360,6 +361,10 @@ class Plant:
 
     async def look(self, command: dict[str, Any]) -> Any:
         return self.traffic.look(command.get("since", 0.0))
+
+    async def service_level(self, command: dict[str, Any]) -> Any:
+        level = ua.Variant(command["level"], ua.VariantType.Byte)
+        await self.server.get_node(ua.ObjectIds.Server_ServiceLevel).write_value(level)
 
     async def counts(self, command: dict[str, Any]) -> Any:
         subscriptions = self.server.iserver.subscription_service.subscriptions

@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from pipes.core import wanted
-from pipes.core.choices import DeadbandType, Direction, Quality, SecurityMode
+from pipes.core.choices import (
+    DeadbandType,
+    Direction,
+    Failover,
+    Quality,
+    SecurityMode,
+    ServerSetMode,
+)
 from pipes.core.configuration import Configuration
 from pipes.core.loading import LoadingError, wanted_from
 
@@ -61,3 +68,14 @@ def test_values_have_the_types_that_hosts_run() -> None:
 def test_a_broken_configuration_is_a_defined_failure(broken: Configuration) -> None:
     with pytest.raises(LoadingError):
         wanted_from(broken, {})
+
+
+def test_a_server_set_is_loaded_with_its_endpoints() -> None:
+    server_set = {"mode": "manual", "endpoints": ["opc.tcp://h:2"], "failover": "hot"}
+    body = {"name": "S", "endpoint": "opc.tcp://h:1", "server_set": server_set}
+
+    loaded = wanted_from(Configuration({"S": body}, {}, {}, 1, 1), {}).servers["S"]
+
+    assert loaded.server_set == wanted.ServerSet(
+        ServerSetMode.MANUAL, ("opc.tcp://h:2",), Failover.HOT
+    )
