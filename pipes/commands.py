@@ -35,8 +35,8 @@ _TITLES: Final = {
 }
 
 
-def run(task: str, **arguments: Any) -> Any:
-    """Carry out ``task`` on a pipe worker and answer what it answers.
+def run(task: str, *, patience: float = RESULT_SECONDS, **arguments: Any) -> Any:
+    """Carry out ``task`` on a pipe worker and answer what it answers within ``patience`` seconds.
 
     Raises:
         Problem: 503 when Redis or the pipe workers are away, 504 when the OPC UA server did not
@@ -49,10 +49,10 @@ def run(task: str, **arguments: Any) -> Any:
         result = current_app.send_task(
             task, kwargs=arguments, queue=QUEUE, expires=EXPIRES_SECONDS, retry=False
         )
-        answer = result.get(timeout=RESULT_SECONDS, propagate=False)
+        answer = result.get(timeout=min(patience, RESULT_SECONDS), propagate=False)
         result.forget()
     except NoResultError as error:
-        text = "The OPC UA server did not answer within 10 s"
+        text = f"The OPC UA server did not answer within {min(patience, 10.0):.0f} s"
         raise Problem(504, "no_answer", "No answer", text) from error
     except (BrokerError, redis.RedisError, CeleryError, OSError) as error:
         raise _redis_away() from error

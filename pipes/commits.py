@@ -8,8 +8,14 @@ from dataclasses import replace
 from typing import Final
 
 from pipes import store
+from pipes.core.configuration import Configuration
 from pipes.core.draft import Draft
+from pipes.core.fields import Body, Kind
+from pipes.core.findings import Finding, Severity
+from pipes.core.lint_facts import lint_facts, wanted_nodes
+from pipes.core.node_facts import Known
 from pipes.core.plan import MOST_ROWS, Plan
+from pipes.known_facts import FACTS
 from pipes.notices import revision_made
 from pipes.refusals import Busy, Invalid, Stale
 from pipes.store import database, without_collection
@@ -18,6 +24,8 @@ WRITE_ATTEMPTS: Final = 5
 #: A locked database is told within 6 s (contract, section 5), the time of planning included.
 ANSWER_SECONDS: Final = 5.5
 LEAST_PATIENCE_SECONDS: Final = 0.5
+#: Items of a plan whose nodes are looked up in what is known of the servers.
+MOST_LOOKED_UP: Final = 5_000
 
 
 def commit(
@@ -70,4 +78,41 @@ def _drafted(
         draft = Draft(state.configuration, state.namespaces)
         fill(draft)
         plan = draft.plan()
-    return replace(plan, most_rows=max(0, rows), ids=plan.ids if ids else None)
+        findings = [*plan.findings, *_known_findings(state, plan)]
+    shown = replace(plan, most_rows=max(0, rows), findings=findings)
+    return replace(shown, ids=plan.ids if ids else None)
+
+
+def _known_findings(state: store.State, plan: Plan) -> list[Finding]:
+    """What is known of the nodes that a plan is about; it refuses nothing, servers change."""
+    changed = {c.key: c.new for c in plan.changes if c.kind is Kind.ITEM and c.new is not None}
+    if not 0 < len(changed) <= MOST_LOOKED_UP:
+        return []
+    whole = Configuration(
+        _after(state, plan, Kind.SERVER),
+        _after(state, plan, Kind.PIPE),
+        {int(key): body for key, body in changed.items()},
+    )
+    items = [key for key, body in whole.items.items() if body["pipe"] in whole.pipes]
+    facts = {
+        server: FACTS.of(server, str(whole.servers[server]["endpoint"]), nodes)
+        for server, nodes in wanted_nodes(whole, items).items()
+        if server in whole.servers
+    }
+    return [
+        replace(finding, severity=Severity.WARNING)
+        for finding in lint_facts(whole, Known(facts, {}), items)
+    ]
+
+
+def _after(state: store.State, plan: Plan, kind: Kind) -> dict[str, Body]:
+    bodies = {str(key): body for key, body in state.configuration.of(kind).items()}
+    for change in plan.changes:
+        if change.kind is kind:
+            bodies.pop(str(change.key), None)
+    bodies |= {
+        str(change.new["name"]): change.new
+        for change in plan.changes
+        if change.kind is kind and change.new is not None
+    }
+    return bodies

@@ -165,7 +165,8 @@ def planned() -> dict[str, Any]:
 
 def linted() -> dict[str, Any]:
     """The linter's findings, errors first."""
-    return {"responses": _responses(200, _list(ref("Finding")))}
+    asked = _choice("facts", ["true", "false"], "Read the nodes from the servers; default true")
+    return {"parameters": [asked], "responses": _responses(200, _list(ref("Finding")))}
 
 
 def put_document() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pipes.opcua.browse import browse as browse_address_space
 from pipes.opcua.browse import read_nodes as read_node_values
 from pipes.opcua.discovery import discover as discover_endpoints
 from pipes.opcua.discovery import test_connection
+from pipes.opcua.node_facts import read_facts
 from pipes.opcua.session import ConnectFailed, FailureKind, RequestFailed, Session
 
 SECONDS: Final = 10.0
@@ -75,6 +76,17 @@ def read_nodes(*, server: str, nodes: list[str], **_: object) -> Any:
     async def work(hosted: hosting.Hosted) -> Any:
         async with _session(hosted, server) as session:
             return await read_node_values(session, nodes)
+
+    return _run(work)
+
+
+@shared_task(name="pipes.node_facts", expires=10)
+def node_facts(*, server: str, nodes: list[str], with_range: list[str], **_: object) -> Any:
+    async def work(hosted: hosting.Hosted) -> Body:
+        async with _session(hosted, server) as session:
+            found = await read_facts(session, nodes, frozenset(with_range))
+        endpoint = _server(hosted, server).endpoint
+        return {"endpoint": endpoint, "facts": [facts.row() for facts in found]}
 
     return _run(work)
 

@@ -238,7 +238,7 @@ def _wrong_with(source: Leaf, target: Leaf, *, reads_target: bool) -> list[tuple
     if not is_type_fit(source.type, target.type):
         text = f"{source.type} does not convert to {target.type}"
         found.append(("error", "type_mismatch", text))
-    if not _is_rank_fit(source.rank, target.rank):
+    if not is_rank_fit(source.rank, target.rank):
         text = f"ValueRank {source.rank} does not fit ValueRank {target.rank}"
         found.append(("error", "rank_mismatch", text))
     needs = CAN_READ | CAN_WRITE if reads_target else CAN_READ
@@ -265,7 +265,7 @@ def _target_type(name: str) -> TargetType | None:
     return type_named(name)
 
 
-def _is_rank_fit(source: int | None, target: int | None) -> bool:
+def is_rank_fit(source: int | None, target: int | None) -> bool:
     """Whether a rank of the source can be one of the target (Part 3, 5.6.2)."""
     if source is None or target is None:
         return True

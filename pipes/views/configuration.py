@@ -14,7 +14,16 @@ from pipes import linting, schemas, selectors, services
 from pipes.drafting import MODES, REPLACE
 from pipes.listing import Filter, Listing, boolean, bounds, page, select
 from pipes.models import Revision
-from pipes.rest import body_object, choice, flag, if_match, not_found, reason, with_revision
+from pipes.rest import (
+    body_object,
+    choice,
+    flag,
+    if_match,
+    not_found,
+    only_fields,
+    reason,
+    with_revision,
+)
 from pipes.views.common import PipesView, check_base, plan_answer, rows, user_name
 
 _REVISIONS: Final = Listing(
@@ -64,9 +73,11 @@ class LintView(PipesView):
     required_roles: ClassVar[Mapping[str, str]] = {"GET": "viewer"}
 
     @extend_schema(**schemas.linted())
-    def get(self, _: Request) -> Response:
+    def get(self, request: Request) -> Response:
+        only_fields(dict(request.query_params.items()), ["facts"])
+        with_facts = choice(request, "facts", ("true", "false"), "true") == "true"
         revision = services.current_revision()
-        findings = [finding.body() for finding in linting.lint_present()]
+        findings = [finding.body() for finding in linting.lint_present(with_facts=with_facts)]
         return with_revision(Response(findings), revision)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.scenarios.mirrors import TIME_SCALE, Mirror, assert_equal_final_state, took
-from tests.scenarios.plants import ROOT, Plant, node_id
+from tests.scenarios.plants import ROOT, Plant, free_port, node_id
 from tests.scenarios.stations import server_body
 from tests.scenarios.waiting import eventually, steadily
 
@@ -143,3 +143,43 @@ def test_f52_a_loop_that_nobody_sees_is_guarded_and_others_go_on(
     mirror.wait_for_item(LOOPING, "good", within=15 * TIME_SCALE)
     assert_equal_final_state(mirror, within=5, fault="the loop has ended")
     assert writes_of(south, LOOPING) <= written + 2
+
+
+@pytest.mark.node
+def test_what_cannot_work_at_the_servers_is_told_before_it_fails(shared_station, shared_plant):
+    """Missing nodes, rights, shapes and a server that is away; read from two makers."""
+    north, south = shared_plant("node", items=3, types=True), shared_plant(items=3, types=True)
+    names = {
+        "T000000": "Nothing",
+        "T000001": "ReadOnly",
+        "T000002": "Scalar.Int16",
+        "Array.Double": "T000001",
+        "Scalar.ByteString": "T000002",
+        "Scalar.Double": "Scalar.Double",
+    }
+    mirror = Mirror(shared_station, north, south, names)
+    gone = {**server_body("GONE", south), "endpoint": f"opc.tcp://127.0.0.1:{free_port()}"}
+    mirror.configuration["servers"].append(gone)
+    mirror.configuration["pipes"].append({"name": "P2", "source": "SRC", "target": "GONE"})
+    mirror.configuration["items"].append(
+        {"pipe": "P2", "source_node": node_id("T000000"), "target_node": node_id("X")}
+    )
+    mirror.apply()
+
+    began = time.monotonic()
+    found = shared_station.get("/configuration/lint")
+
+    sys.stdout.write(f"MEASURED lint with facts: {time.monotonic() - began:.2f} s\n")
+    ids = mirror.item_id
+    told = {(each["severity"], each["rule"], *each["items"]) for each in found}
+    assert told == {
+        ("error", "missing_node", ids("T000000")),
+        ("error", "target_access", ids("T000001")),
+        ("error", "type_mismatch", ids("Scalar.ByteString")),
+        ("error", "rank_mismatch", ids("Array.Double")),
+        ("warning", "narrowing", ids("T000002")),
+        ("warning", "no_security"),
+        ("warning", "not_checked"),
+    }
+    not_checked = next(each["message"] for each in found if each["rule"] == "not_checked")
+    assert not_checked.startswith("1 nodes of GONE were not checked: GONE cannot be reached")

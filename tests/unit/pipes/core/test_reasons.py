@@ -21,6 +21,8 @@ BLANKS = {
     "revision": 12,
     "node": "nsu=urn:plant;s=T1",
     "found": "2.25",
+    "endpoint": "opc.tcp://10.0.0.2:4840",
+    "former": "opc.tcp://10.0.0.1:4840",
 }
 
 
