@@ -21,6 +21,7 @@ from pipes.core.backoff import Backoff
 from pipes.core.choices import ServerSetMode, ServerState
 from pipes.core.node_ids import encode
 from pipes.core.reasons import Reason
+from pipes.core.server_set import MemberState
 from pipes.core.values import DataValue, NodeId, unix_to_ticks
 from pipes.core.wanted import Server
 from pipes.members import Members
@@ -106,6 +107,16 @@ class ServerConnection:
     @property
     def name(self) -> str:
         return self.server.name
+
+    @property
+    def members(self) -> tuple[MemberState, ...]:
+        """What is known of the members of a redundant server; nothing of any other."""
+        return () if self._members is None else self._members.states()
+
+    def explain(self) -> str:
+        """Why it is in this state; of a redundant server which member is used, as it is now."""
+        is_used = self._members is not None and self.state is ServerState.CONNECTED
+        return self._members.sentence() if is_used and self._members else self.reason
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"connection {self.name}")

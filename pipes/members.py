@@ -9,24 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from pipes.core.choices import Failover, ServerSetMode
-from pipes.core.server_set import Move, Rules, ServerSet
+from pipes.core.choices import ServerSetMode
+from pipes.core.server_set import MemberState, Move, Rules, ServerSet
 from pipes.core.wanted import Server
 from pipes.opcua.errors import ConnectFailed, FailureKind
-from pipes.opcua.server_sets import (
-    find_addresses,
-    is_address,
-    read_redundancy,
-    read_service_level,
-)
+from pipes.opcua.server_sets import learn_members, read_service_level
 from pipes.opcua.session import Session
+from pipes.spares import OpenSession, Spares
 
 log = logging.getLogger(__name__)
-
-OpenSession = Callable[[Server, Callable[[str], None]], Awaitable[Session]]
 
 MOST_MEMBERS: Final = 16
 #: How long a member that does not let this station in is left alone, in seconds.
@@ -40,26 +34,13 @@ _RESTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often the member in use and a standing session are asked, and how often the others of
-    a warm set are visited, in seconds.
+    """How often the member in use and a standing session are asked, how often the others of a
+    warm set are visited, and how long until what was not learned is asked for again, in seconds.
     """
 
     ask_every: float = 1.0
     visit_every: float = 5.0
-
-
-class _Standing:
-    """A session that is kept ready; whoever uses it says who is told of its loss."""
-
-    def __init__(self) -> None:
-        self.session: Session | None = None
-        self.is_lost = False
-        self.tell: Callable[[str], None] | None = None
-
-    def lost(self, why: str) -> None:
-        self.is_lost = True
-        if self.tell is not None:
-            self.tell(why)
+    learn_every: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +65,7 @@ class Members:
         pace: Pace | None = None,
     ) -> None:
         self._server = server
-        self._open_session = open_session
+        self._spares = Spares(server, open_session, self._is_taken)
         self._on_ready = on_ready
         self._on_edge = on_edge
         self._pace = pace or Pace()
@@ -94,10 +75,9 @@ class Members:
         self._target: Move | None = None
         self._left = ""  # why the former member was left
         self._moves: asyncio.Future[Move] | None = None
-        self._standing: dict[str, _Standing] = {}
         self._failures: dict[str, _Failure] = {}
         self._said: dict[str, str] = {}
-        self._uris: dict[str, str] = {}  # learned members by URI
+        self._uris: dict[str, str] = {}  # endpoints by ApplicationUri
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -111,9 +91,23 @@ class Members:
         return self._left
 
     def sentence(self) -> str:
-        """Which member is used, and why."""
-        said = f"uses {self.endpoint}, which {self._set.describe(self.endpoint)}"
-        return f"{said}; before: {self._left}" if self._left else said
+        """Which member is used and why, and what is known of the others."""
+        parts = [f"uses {self.endpoint}, which {self._set.describe(self.endpoint)}"]
+        parts += [
+            f"{endpoint} {self._set.describe(endpoint)}"
+            for endpoint in self._set.endpoints
+            if endpoint != self.endpoint
+        ]
+        if self._left:
+            parts.append(f"before: {self._left}")
+        return "; ".join(parts)
+
+    def states(self) -> tuple[MemberState, ...]:
+        """What is known of each member; of one that cannot be used why."""
+        return self._set.states(
+            in_use=self._set.current if self._session is not None else None,
+            reasons={endpoint: each.failure.message for endpoint, each in self._failures.items()},
+        )
 
     async def stop(self) -> None:
         tasks, self._tasks = list(self._tasks.values()), {}
@@ -121,9 +115,7 @@ class Members:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
-        standing, self._standing = list(self._standing.values()), {}
-        sessions = [each.session for each in standing if each.session is not None]
-        await asyncio.gather(*(session.close() for session in sessions))
+        await self._spares.close()
 
     # -- the member in use ----------------------------------------------------------------------
 
@@ -143,8 +135,7 @@ class Members:
                 continue
             self._opening = endpoint
             try:
-                session = await self._take(endpoint, on_lost)
-                level = await _level_at_first(session, self._server.name)
+                session, level = await self._spares.take(endpoint, on_lost)
             except ConnectFailed as failure:
                 self._failed(endpoint, failure)
                 continue
@@ -195,16 +186,6 @@ class Members:
         """What refused this station may let it in now."""
         self._failures.clear()
 
-    async def _take(self, endpoint: str, on_lost: Callable[[str], None]) -> Session:
-        standing = self._standing.pop(endpoint, None)
-        if standing is not None and standing.session is not None and not standing.is_lost:
-            standing.tell = on_lost
-            return standing.session
-        return await self._open_session(self._at(endpoint), on_lost)
-
-    def _at(self, endpoint: str) -> Server:
-        return replace(self._server, endpoint=endpoint)
-
     def _rests(self, endpoint: str) -> bool:
         found = self._failures.get(endpoint)
         return found is not None and _now() < found.retry_at
@@ -254,11 +235,14 @@ class Members:
             self._judge()
 
     def _every(self, endpoint: str) -> float:
-        is_asked = self._is_used(endpoint) or endpoint in self._standing
+        is_asked = self._is_used(endpoint) or self._spares.is_kept(endpoint)
         return self._pace.ask_every if is_asked else self._pace.visit_every
 
     def _is_used(self, endpoint: str) -> bool:
         return self._session is not None and endpoint == self._set.current
+
+    def _is_taken(self, endpoint: str) -> bool:
+        return endpoint == self._opening or self._is_used(endpoint)
 
     async def _look(self, endpoint: str) -> None:
         session = self._session
@@ -266,7 +250,7 @@ class Members:
             await self._ask_used(session, endpoint)
             return
         try:
-            level = await self._visit(endpoint)
+            level = await self._spares.ask(endpoint)
         except ConnectFailed as failure:
             if not self._is_used(endpoint):
                 self._failed(endpoint, failure)
@@ -290,36 +274,6 @@ class Members:
             self._set.see(endpoint, _now(), level=level)
             self._said.pop(endpoint, None)
 
-    async def _visit(self, endpoint: str) -> int | None:
-        if self._server.server_set.failover is Failover.HOT:
-            return await self._ask_standing(endpoint)
-        session = await self._open_session(self._at(endpoint), _ignore)
-        try:
-            return await _level_at_first(session, self._server.name)
-        finally:
-            await session.close()
-
-    async def _ask_standing(self, endpoint: str) -> int | None:
-        standing = self._standing.get(endpoint)
-        if standing is None or standing.is_lost:
-            standing = _Standing()
-            standing.session = await self._open_session(self._at(endpoint), standing.lost)
-            if endpoint in (self._opening, self._set.current if self._session else ""):
-                await standing.session.close()  # it came into use meanwhile
-                return None
-            self._standing[endpoint] = standing
-        session = standing.session
-        assert session is not None, "it was opened"  # noqa: S101
-        try:
-            return await read_service_level(session)
-        except (ConnectionError, TimeoutError) as error:
-            if self._standing.get(endpoint) is standing:  # else it is in use by now
-                del self._standing[endpoint]
-                session.abort()
-            raise ConnectFailed(
-                FailureKind.UNREACHABLE, f"it does not answer: {str(error) or 'no answer in time'}"
-            ) from error
-
     def _judge(self) -> None:
         if self._moves is None or self._moves.done():
             return
@@ -336,50 +290,43 @@ class Members:
     # -- learning the others of ``auto`` --------------------------------------------------------
 
     async def _learn(self, session: Session, endpoint: str) -> None:
+        """Until every member that the server names has an address."""
+        is_known = await self._learn_once(session, endpoint)
+        while not is_known and session is self._session:
+            await asyncio.sleep(self._pace.learn_every)
+            is_known = await self._learn_once(session, endpoint)
+
+    async def _learn_once(self, session: Session, endpoint: str) -> bool:
         try:
-            found = await read_redundancy(session)
-            self._uris.setdefault(found.own, endpoint)
-            unknown = [uri for uri in found.members if uri not in self._uris]
-            named = [uri for uri in unknown if not is_address(uri)]
-            addresses = await find_addresses(self._server.name, endpoint, named) if named else {}
+            found = await learn_members(
+                session, self._server.name, endpoint, self._uris, self._set.endpoints
+            )
         except (ConnectFailed, ConnectionError, TimeoutError) as error:
-            log.warning("%s: its redundant servers were not learned: %s", self._server.name, error)
-            return
-        if not found.members:
+            if session is not self._session:
+                return False
+            what = str(error) or "no answer in time"
+            self._say("", "unknown", f"the members were not learned from {endpoint}: {what}")
+            return False
+        if found:
+            self._said.pop("", None)
+        else:
             self._say("", "none", f"{endpoint} names no redundant servers (ServerUriArray)")
-        for uri in unknown:
-            self._add(uri, uri if is_address(uri) else addresses.get(uri))
+        for uri, address in found.items():
+            self._add(uri, address)
+        return all(found.values())
 
-    def _add(self, uri: str, endpoint: str | None) -> None:
-        if endpoint is None:
+    def _add(self, uri: str, endpoint: str) -> None:
+        if not endpoint:
             self._say(uri, "lost", f"member {uri} has no address: FindServers does not know it")
-        elif len(self._set.endpoints) < MOST_MEMBERS:
-            self._uris[uri] = endpoint
-            self._set.add(endpoint)
-            self._start()
-
-
-async def _level_at_first(session: Session, name: str) -> int | None:
-    """The ServiceLevel of a session that was just opened.
-
-    Raises:
-        ConnectFailed: it is gone already; nothing of it is left.
-    """
-    try:
-        return await read_service_level(session)
-    except (ConnectionError, TimeoutError) as error:
-        session.abort()
-        raise ConnectFailed(
-            FailureKind.UNREACHABLE, f"{name} did not answer after the login: {error}"
-        ) from error
-    except BaseException:
-        session.abort()
-        raise
+            return
+        if endpoint not in self._set.endpoints and len(self._set.endpoints) >= MOST_MEMBERS:
+            self._say(uri, "many", f"member {uri} is left out: a set has at most {MOST_MEMBERS}")
+            return
+        self._uris[uri] = endpoint
+        self._say(uri, "", f"member {uri} has the address {endpoint} now")
+        self._set.add(endpoint)
+        self._start()
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _ignore(why: str) -> None:
-    del why

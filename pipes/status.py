@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,10 +33,10 @@ def server_status(connection: ServerConnection) -> Body:
     session = connection.session
     return {
         "state": connection.state.value,
-        "reason": connection.reason,
+        "reason": connection.explain(),
         "since": _iso(connection.since),
         "session_ms": None if session is None else session.session_timeout_ms,
-        "service_level": connection.service_level,
+        "service_level": _service_level(connection),
         "limits": None
         if session is None
         else {
@@ -51,7 +52,14 @@ def server_status(connection: ServerConnection) -> Body:
         "clock_offset_ms": connection.clock_offset_ticks / 10_000,
         "product": "" if session is None else session.product,
         "version": "" if session is None else session.version,
+        "members": [asdict(each) for each in connection.members],
     }
+
+
+def _service_level(connection: ServerConnection) -> int | None:
+    """Of a redundant server that of the member in use, which is asked every second."""
+    used = [member.service_level for member in connection.members if member.in_use]
+    return used[0] if used else connection.service_level
 
 
 def pipe_status(runner: PipeRunner) -> Body:

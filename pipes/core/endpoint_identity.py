@@ -7,37 +7,11 @@ is not known here.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Final
-from urllib.parse import urlsplit
 
+from pipes.core.endpoints import normalised
 from pipes.core.fields import Body
-
-LOCAL: Final = "localhost"
-
-
-@lru_cache(maxsize=1024)
-def normalised(endpoint: str) -> str:
-    """One spelling of an endpoint: host in lower case, addresses in their short form.
-
-    Every address of the machine's own loopback is ``localhost``. A path stays as it is, but for a
-    slash at its end.
-    """
-    parts = urlsplit(endpoint)
-    host = (parts.hostname or "").rstrip(".")
-    return f"{parts.scheme}://{_host(host)}:{parts.port}{parts.path.rstrip('/')}"
-
-
-def _host(name: str) -> str:
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return LOCAL if name.endswith(f".{LOCAL}") else name
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return LOCAL if address.is_loopback else str(address)
+from pipes.core.nested import members
 
 
 def representatives(servers: Mapping[str, Body]) -> dict[str, str]:
@@ -62,8 +36,6 @@ def _addresses(body: Body) -> list[tuple[int, str]]:
     endpoint = str(body["endpoint"])
     standby = str(body.get("standby_endpoint") or endpoint)
     found = [(0, normalised(endpoint)), (1, normalised(standby))]
-    server_set = body.get("server_set")
-    members = server_set.get("endpoints") if isinstance(server_set, dict) else None
-    for member in members if isinstance(members, list) else ():
-        found += [(0, normalised(str(member))), (1, normalised(str(member)))]
+    for member in members(body.get("server_set")):
+        found += [(0, normalised(member)), (1, normalised(member))]
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -17,6 +18,7 @@ from pipes.core.wanted import Json
 
 EXAMPLE: Final = "opc.tcp://10.0.0.5:4840"
 LONGEST_ENDPOINT: Final = 1024
+LOCAL: Final = "localhost"
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\.?$)[^\W_]([\w-]{0,62})(\.[^\W_][\w-]{0,62})*\.?")
 #: What the C library reads as an IPv4 address although it is none: 2852039166, 0xa9.254.1.
@@ -99,3 +101,25 @@ def forbidden_address(address: Address) -> str | None:
     if address.is_multicast or address.is_unspecified:
         return "is not the address of one machine"
     return None
+
+
+@lru_cache(maxsize=1024)
+def normalised(endpoint: str) -> str:
+    """One spelling of an endpoint: host in lower case, addresses in their short form.
+
+    Every address of the machine's own loopback is ``localhost``. A path stays as it is, but for a
+    slash at its end.
+    """
+    parts = urlsplit(endpoint)
+    host = (parts.hostname or "").rstrip(".")
+    return f"{parts.scheme}://{_one_host(host)}:{parts.port}{parts.path.rstrip('/')}"
+
+
+def _one_host(name: str) -> str:
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return LOCAL if name.endswith(f".{LOCAL}") else name
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return LOCAL if address.is_loopback else str(address)

@@ -225,6 +225,7 @@ def check_whole(kind: Kind, body: Body) -> list[FieldError]:
     errors = [FieldError(name, "is required") for name in REQUIRED[kind] if name not in body]
     if kind is Kind.SERVER:
         errors += _check_security(body)
+        errors += _check_server_set(body)
     elif kind is Kind.ITEM:
         errors += _check_delivery(body)
         errors += _check_item(body)
@@ -278,6 +279,20 @@ def _check_security(body: Body) -> list[FieldError]:
     if body.get("auth") == "username" and not body.get("username"):
         errors.append(FieldError("username", "is required, because auth is username", ""))
     return errors
+
+
+def _check_server_set(body: Body) -> list[FieldError]:
+    """No member twice. Where each station has its own endpoint, both may stand in the list: what
+    is the first of one station is another member to the other.
+    """
+    listed = nested.members(body.get("server_set"))
+    if not listed or body.get("standby_endpoint"):
+        return []
+    twice = nested.repeated([str(body.get("endpoint", "")), *listed])
+    if twice is None:
+        return []
+    message = f"must not name {twice}, which is the server's endpoint: list the others"
+    return [FieldError("server_set.endpoints", message, list(listed))]
 
 
 def complete(kind: Kind, body: Body) -> dict[str, Json]:

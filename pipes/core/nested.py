@@ -193,13 +193,39 @@ def condition(value: Json) -> Json:
 def server_set(value: Json) -> Json:
     given = _object(value, SERVER_SET_CHILDREN)
     checked = _read_all(given, SERVER_SET_CHILDREN.values(), [])
-    if checked["mode"] != "manual" and checked["endpoints"]:
-        message = "belong to mode manual only"
+    listed = members(checked)
+    if checked["mode"] == "none" and listed:
+        message = "must be empty, because mode is none; use manual or auto"
         raise WrongError(FieldError("endpoints", message, checked["endpoints"]))
-    if checked["mode"] == "manual" and not checked["endpoints"]:
+    if checked["mode"] == "none" and checked["failover"] != "warm":
+        message = "must be warm, because mode is none and there is no other member to keep ready"
+        raise WrongError(FieldError("failover", message, checked["failover"], ("warm",)))
+    if checked["mode"] == "manual" and not listed:
         message = "must name at least one, because mode is manual"
         raise WrongError(FieldError("endpoints", message, []))
+    twice = repeated(listed)
+    if twice is not None:
+        raise WrongError(
+            FieldError("endpoints", f"must name {twice} once only", checked["endpoints"])
+        )
     return checked
+
+
+def members(checked: Json) -> list[str]:
+    """The endpoints that a server_set lists; none if there is no server_set."""
+    listed = checked.get("endpoints") if isinstance(checked, dict) else None
+    return [str(each) for each in listed] if isinstance(listed, list) else []
+
+
+def repeated(listed: Iterable[str]) -> str | None:
+    """The first endpoint that was there before, if in another spelling."""
+    seen: set[str] = set()
+    for each in listed:
+        spelled = endpoints.normalised(each)
+        if spelled in seen:
+            return each
+        seen.add(spelled)
+    return None
 
 
 def check_child(kind: str, field: str, child: str, value: Json) -> None:

@@ -7,7 +7,7 @@ and must not have fallen lately. So a member that comes and goes never makes the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from math import inf
@@ -46,6 +46,19 @@ class Move:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """``state`` is the name of a band, or ``unknown`` before the first look; ``reason`` says why
+    a member cannot be used.
+    """
+
+    endpoint: str
+    state: str
+    service_level: int | None
+    in_use: bool
+    reason: str
+
+
 def band_of(level: int | None) -> Band:
     """The band of a member that is reachable; ``None``: it has no ServiceLevel."""
     if level is None or level >= _FIRST_HEALTHY:
@@ -56,12 +69,15 @@ def band_of(level: int | None) -> Band:
 
 
 class _Member:
-    __slots__ = ("band", "better_since", "endpoint", "fell_at", "known_level", "place")
+    __slots__ = (
+        "band", "better_since", "endpoint", "fell_at", "is_known", "known_level", "place",
+    )  # fmt: skip
 
     def __init__(self, endpoint: str, place: int) -> None:
         self.endpoint = endpoint
         self.place = place
         self.band = Band.DEAD
+        self.is_known = False
         self.known_level: int | None = None
         self.better_since: float | None = None
         self.fell_at = -inf
@@ -78,12 +94,18 @@ class _Member:
         is_rested = now - self.fell_at >= rest_seconds
         return (self.is_usable and is_rested, self.band, self.level, -self.place)
 
+    @property
+    def state(self) -> str:
+        return self.band.name.lower() if self.is_known else "unknown"
+
     def describe(self) -> str:
+        if not self.is_known:
+            return "was not looked at yet"
         if self.band is Band.DEAD:
             return "cannot be used"
         if self.known_level is None:
             return "is reachable"
-        return f"has ServiceLevel {self.known_level} ({self.band.name.replace('_', ' ').lower()})"
+        return f"has ServiceLevel {self.known_level} ({self.state.replace('_', ' ')})"
 
 
 class ServerSet:
@@ -132,6 +154,19 @@ class ServerSet:
         """What is known of the member, as the end of a sentence that begins with it."""
         return self._members[endpoint].describe()
 
+    def states(self, *, in_use: str | None, reasons: Mapping[str, str]) -> tuple[MemberState, ...]:
+        """All members, in their order; ``reasons`` of those that cannot be used by endpoint."""
+        return tuple(
+            MemberState(
+                each.endpoint,
+                each.state,
+                each.known_level,
+                each.endpoint == in_use,
+                reasons.get(each.endpoint, ""),
+            )
+            for each in self._members.values()
+        )
+
     def move(self, now: float) -> Move | None:
         """The member to be used instead of the current one, and why; None if it is to stay."""
         if self.current is None:
@@ -165,6 +200,7 @@ class ServerSet:
         member = self._members[endpoint]
         was_usable = member.is_usable
         member.band = band
+        member.is_known = True
         member.known_level = level
         if was_usable and not member.is_usable:
             member.fell_at = now

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Final
@@ -12,13 +12,16 @@ from pipes.core.endpoints import endpoint
 from pipes.core.node_ids import encode
 from pipes.core.problems import WrongError
 from pipes.core.values import DataValue, ExtensionObject, NodeId
-from pipes.opcua.connecting import sessionless
+from pipes.opcua.connecting import fetch_endpoints, sessionless
+from pipes.opcua.errors import ConnectFailed
 from pipes.opcua.session import VALUE, Session
 
 _SERVICE_LEVEL: Final = (encode(NodeId(0, 2267)), VALUE)
 _SERVER_ARRAY: Final = (encode(NodeId(0, 2254)), VALUE)
 _SERVER_URI_ARRAY: Final = (encode(NodeId(0, 11314)), VALUE)
 _REDUNDANT_SERVER_ARRAY: Final = (encode(NodeId(0, 11313)), VALUE)
+#: The binary encoding of RedundantServerDataType (Part 5, 12.5; Part 6, 5.2.2.15).
+_REDUNDANT_SERVER: Final = NodeId(0, 855)
 _LENGTH: Final = Struct("<i")
 _HIGHEST_LEVEL: Final = 255
 LEVEL_TIMEOUT: Final = 2.0
@@ -56,6 +59,39 @@ async def read_redundancy(session: Session) -> Redundancy:
     )
     members = _texts(_plain(uris)) or tuple(_server_ids(_plain(servers)))
     return Redundancy(next(iter(_texts(_plain(own))), ""), tuple(dict.fromkeys(members)))
+
+
+async def learn_members(
+    session: Session, name: str, url: str, known: Mapping[str, str], listed: Iterable[str]
+) -> Mapping[str, str]:
+    """The address of each member that the server at ``url`` names, by ApplicationUri, "" where
+    it is not to be found: from what is ``known``, from the ``listed`` endpoints, which say
+    themselves who they are, from the name if it is an address itself, or by FindServers.
+
+    Raises:
+        ConnectFailed: FindServers cannot be asked.
+        ConnectionError, TimeoutError: as of `Session.read`.
+    """
+    found = await read_redundancy(session)
+    addresses = {found.own: url, **known}
+    for each in listed:
+        if each not in addresses.values() and (uri := await _own_uri(name, each)):
+            addresses[uri] = each
+    addresses.update((uri, uri) for uri in found.members if is_address(uri))
+    missing = [uri for uri in found.members if uri not in addresses]
+    if missing:
+        addresses.update(await find_addresses(name, url, missing))
+    return {uri: addresses.get(uri, "") for uri in found.members}
+
+
+async def _own_uri(name: str, url: str, timeout: float = LEVEL_TIMEOUT) -> str:
+    """The ApplicationUri that the endpoints at ``url`` carry; "" if nobody answers there."""
+    try:
+        async with sessionless(name, url, timeout) as connection:
+            endpoints = await fetch_endpoints(connection)
+    except ConnectFailed:
+        return ""
+    return next((each.Server.ApplicationUri or "" for each in endpoints), "")
 
 
 async def find_addresses(
@@ -98,8 +134,18 @@ def _texts(value: object) -> tuple[str, ...]:
 def _server_ids(value: object) -> Iterator[str]:
     """The ServerId of each RedundantServerDataType (Part 5, 12.5): its first field."""
     for each in value if isinstance(value, tuple) else ():
-        if isinstance(each, ExtensionObject) and each.body is not None and len(each.body) > 4:
-            (length,) = _LENGTH.unpack_from(each.body)
-            text = each.body[4 : 4 + max(length, 0)].decode(errors="replace")
-            if text:
-                yield text
+        if isinstance(each, ExtensionObject) and each.type_id == _REDUNDANT_SERVER and each.body:
+            server_id = _first_text(each.body)
+            if server_id:
+                yield server_id
+
+
+def _first_text(body: bytes) -> str:
+    """The String at the beginning of ``body``; "" if it is null or does not fit into it."""
+    if len(body) < _LENGTH.size:
+        return ""
+    (length,) = _LENGTH.unpack_from(body)
+    end = _LENGTH.size + length
+    return (
+        "" if length < 0 or end > len(body) else body[_LENGTH.size : end].decode(errors="replace")
+    )

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from pipes.core.endpoint_identity import normalised, representatives
+from pipes.core.endpoint_identity import representatives
+from pipes.core.endpoints import normalised
 
 
 @pytest.mark.parametrize(

@@ -236,6 +236,48 @@ class TestLaterSettings:
         servers = {"mode": "manual", "endpoints": ["opc.tcp://h:1"], "failover": "hot"}
         assert read(Kind.SERVER, server_set=servers)["server_set"] == servers
 
+    @pytest.mark.parametrize(
+        ("server_set", "field", "told"),
+        [
+            ({"endpoints": ["opc.tcp://h:1"]}, "endpoints", "must be empty, because mode is none"),
+            ({"failover": "hot"}, "failover", "must be warm, because mode is none"),
+            ({"mode": "manual", "failover": "hot"}, "endpoints", "must name at least one"),
+            (
+                {"mode": "auto", "endpoints": ["opc.tcp://h:1", "opc.tcp://H:1/"]},
+                "endpoints",
+                "must name opc.tcp://H:1/ once only",
+            ),
+            ({"mode": "manual", "endpoints": ["http://h:1"]}, "endpoints", "must begin with opc"),
+            (
+                {"mode": "manual", "endpoints": [f"opc.tcp://h:{n}" for n in range(1, 18)]},
+                "endpoints",
+                "16",
+            ),
+            ({"mode": "some"}, "mode", "none, auto or manual"),
+            ({"member": []}, "member", "is no known field"),
+        ],
+    )
+    def test_nonsense_of_a_server_set_is_named(self, server_set, field: str, told: str) -> None:
+        (error,) = wrong(Kind.SERVER, server_set=server_set)
+        assert error.field.startswith(f"server_set.{field}")
+        assert told in error.message
+
+    def test_no_member_is_listed_that_is_the_endpoint_itself(self) -> None:
+        body = {
+            "name": "A",
+            "endpoint": "opc.tcp://plc1:4840",
+            "server_set": {
+                "mode": "manual",
+                "endpoints": ["opc.tcp://plc2:4840", "opc.tcp://PLC1:4840"],
+                "failover": "warm",
+            },
+        }
+        (error,) = check_whole(Kind.SERVER, body)
+        assert error.field == "server_set.endpoints"
+        assert "opc.tcp://PLC1:4840, which is the server's endpoint" in error.message
+        assert not check_whole(Kind.SERVER, {**body, "endpoint": "opc.tcp://plc3:4840"})
+        assert not check_whole(Kind.SERVER, {**body, "standby_endpoint": "opc.tcp://plc2:4840"})
+
     def test_conditions_are_taken(self) -> None:
         assert read(Kind.ITEM, condition={"node": "i=85", "equals": False})["condition"]
 

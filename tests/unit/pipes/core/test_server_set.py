@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipes.core.server_set import Band, Rules, ServerSet, band_of
+from pipes.core.server_set import Band, MemberState, Rules, ServerSet, band_of
 
 A, B, C = "opc.tcp://a:1", "opc.tcp://b:1", "opc.tcp://c:1"
 RULES = Rules(margin=20, hold_seconds=10, rest_seconds=60)
@@ -145,3 +145,16 @@ def test_without_knowledge_they_are_tried_as_configured_and_added_once() -> None
 
     assert found.endpoints == (A, B, C)
     assert found.order(0) == [A, B, C]
+
+
+def test_what_is_known_of_each_member_is_shown() -> None:
+    found = ServerSet([A, B, C], RULES)
+    found.see(A, 0, level=1)
+    found.miss(B, 0)
+
+    assert found.states(in_use=A, reasons={B: "no route"}) == (
+        MemberState(A, "no_data", 1, in_use=True, reason=""),
+        MemberState(B, "dead", None, in_use=False, reason="no route"),
+        MemberState(C, "unknown", None, in_use=False, reason=""),
+    )
+    assert found.describe(C) == "was not looked at yet"

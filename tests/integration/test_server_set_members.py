@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from asyncua import Server as AsyncuaServer
 from asyncua import ua
 
@@ -20,7 +21,9 @@ from pipes.members import Members, Pace
 from pipes.pki import Pki
 from tests.scenarios.plants import free_port
 
-QUICK = Pace(ask_every=0.05, visit_every=0.1)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+QUICK = Pace(ask_every=0.05, visit_every=0.1, learn_every=0.2)
 SHORT = Rules(hold_seconds=0.5, rest_seconds=60)
 
 
@@ -39,26 +42,39 @@ class Users:
 
 
 class Member:
-    """An asyncua server in this process."""
+    """An asyncua server in this process, which serves all tests of the module."""
 
     def __init__(self, name: str) -> None:
         self.uri = f"urn:test:{name}"
         self.url = f"opc.tcp://127.0.0.1:{free_port()}/{name}"
         self.server = AsyncuaServer()
-        self.is_up = False
+        self.is_up = True
 
-    async def start(self) -> None:
+    async def create(self) -> None:
         await self.server.init()
         self.server.set_endpoint(self.url)
         self.server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         await self.server.set_application_uri(self.uri)
         await self.server.start()
-        self.is_up = True
 
-    async def stop(self) -> None:
+    async def go_down(self) -> None:
+        """Its port is closed and its connections are cut, as when its process dies."""
         if self.is_up:
             self.is_up = False
-            await self.server.stop()
+            await self.server.bserver.stop()
+
+    async def come_up(self) -> None:
+        if not self.is_up:
+            self.is_up = True
+            await self.server.bserver.start()
+
+    async def be_as_new(self) -> None:
+        await self.come_up()
+        await self.set_level(255)
+        await self.name_set()
+        known = self.server.iserver._known_servers
+        for uri in [uri for uri in known if uri != self.uri]:
+            del known[uri]
 
     async def set_level(self, level: int) -> None:
         node = self.server.get_node(ua.ObjectIds.Server_ServiceLevel)
@@ -73,14 +89,21 @@ class Member:
         return len(self.server.bserver.clients)
 
 
-@pytest.fixture
-async def pair():
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers():
     found = [Member("a"), Member("b")]
     for member in found:
-        await member.start()
+        await member.create()
     yield found
     for member in found:
-        await member.stop()
+        await member.server.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pair(servers):
+    for member in servers:
+        await member.be_as_new()
+    return servers
 
 
 @pytest.fixture
@@ -166,35 +189,43 @@ async def test_a_dead_member_is_left_and_does_not_come_back_by_itself(
     pair, told, monkeypatch, tmp_path
 ):
     a, b = pair
-    again = Member("a")
-    again.url = a.url
     async with connected(monkeypatch, tmp_path, manual(b), a) as (connection, users):
         await until(lambda: connection._members._set.is_reachable(b.url))
-        await a.stop()
+        await a.go_down()
         await until(lambda: uses(connection, b))
         assert f"before: {a.url}: " in connection.reason
-        await again.start()
-        try:
-            await until(lambda: f"member {a.url} has ServiceLevel 255 (healthy) again" in str(told))
-            await steadily(lambda: uses(connection, b), 2 * SHORT.hold_seconds)
+        await until(lambda: connection.members[0].state == "dead" and connection.members[0].reason)
+        await a.come_up()
+        await until(lambda: f"member {a.url} has ServiceLevel 255 (healthy) again" in str(told))
+        await steadily(lambda: uses(connection, b), 2 * SHORT.hold_seconds)
 
-            assert users.seen == ["connected", "disconnected", "connected"]
-        finally:
-            await connection.stop()
-            await again.stop()
+        assert users.seen == ["connected", "disconnected", "connected"]
+
+
+async def test_a_small_change_of_the_service_level_moves_nothing(pair, monkeypatch, tmp_path):
+    a, b = pair
+    async with connected(monkeypatch, tmp_path, manual(b), a) as (connection, users):
+        await until(lambda: connection._members._set.is_reachable(b.url))
+        await a.set_level(255 - SHORT.margin + 1)
+        await until(lambda: connection.members[0].service_level == 255 - SHORT.margin + 1)
+        await steadily(lambda: uses(connection, a), 2 * SHORT.hold_seconds)
+
+        assert users.seen == ["connected"]
+        assert f"{b.url} has ServiceLevel 255 (healthy)" in connection.explain()
+        assert [member.in_use for member in connection.members] == [True, False]
 
 
 async def test_a_hot_set_hands_over_the_session_that_it_kept(pair, monkeypatch, tmp_path):
     a, b = pair
     async with connected(monkeypatch, tmp_path, manual(b, Failover.HOT), a) as (connection, _):
         members = connection._members
-        await until(lambda: b.url in members._standing and members._set.is_reachable(b.url))
-        kept = members._standing[b.url].session
+        await until(lambda: b.url in members._spares._standing and members._set.is_reachable(b.url))
+        kept = members._spares._standing[b.url].session
         await a.set_level(0)
         await until(lambda: uses(connection, b))
 
         assert connection.session is kept
-        await b.stop()  # its loss is that of the connection now
+        await b.go_down()  # its loss is that of the connection now
         await until(lambda: connection.session is not kept)
 
 
@@ -209,7 +240,7 @@ async def test_a_warm_set_keeps_no_session_on_the_others(pair, monkeypatch, tmp_
 
 async def test_a_set_whose_first_member_is_dead_begins_with_the_other(pair, monkeypatch, tmp_path):
     a, b = pair
-    await a.stop()
+    await a.go_down()
     async with connected(monkeypatch, tmp_path, manual(b), a) as (connection, _):
         assert uses(connection, b)
 
@@ -217,8 +248,8 @@ async def test_a_set_whose_first_member_is_dead_begins_with_the_other(pair, monk
 async def test_every_member_is_named_when_none_can_be_used(pair, monkeypatch, tmp_path):
     a, b = pair
     async with connected(monkeypatch, tmp_path, manual(b), a) as (connection, _):
-        await a.stop()
-        await b.stop()
+        await a.go_down()
+        await b.go_down()
         await until(lambda: "has no member that can be used" in connection.reason)
 
         assert connection.state is ServerState.DISCONNECTED
@@ -249,16 +280,36 @@ async def test_addresses_in_the_uri_array_are_taken_as_they_are(pair, monkeypatc
         await until(lambda: one._members._set.endpoints == (a.url, b.url))
 
 
-async def test_a_member_without_an_address_is_named(pair, told, monkeypatch, tmp_path):
+async def test_a_member_that_is_listed_says_itself_who_it_is(pair, told, monkeypatch, tmp_path):
+    """FindServers of ``a`` does not know ``b``; the list does."""
+    a, b = pair
+    await a.name_set(a.uri, b.uri)
+    both = ServerSet(ServerSetMode.AUTO, (b.url,))
+    async with connected(monkeypatch, tmp_path, both, a) as (connection, _):
+        await until(lambda: b.uri in connection._members._uris)
+        assert connection._members._uris == {a.uri: a.url, b.uri: b.url}
+        assert connection._members._set.endpoints == (a.url, b.url)
+    assert "no address" not in str(told)
+
+
+async def test_a_member_without_an_address_is_named_and_asked_for_again(
+    pair, told, monkeypatch, tmp_path
+):
+    a, b = pair
+    await a.name_set(a.uri, b.uri)
+    async with connected(monkeypatch, tmp_path, ServerSet(ServerSetMode.AUTO), a) as (one, _):
+        lost = f"PLC: member {b.uri} has no address: FindServers does not know it"
+        await until(lambda: ("SERVER_MEMBER", lost) in told)
+        await b.server.register_to_discovery(a.url, period=0)
+        await until(lambda: one._members._set.endpoints == (a.url, b.url))
+
+    found = f"PLC: member {b.uri} has the address {b.url} now"
+    assert [message for code, message in told if b.uri in message] == [lost, found]
+
+
+async def test_a_server_that_names_no_set_is_used_alone(pair, told, monkeypatch, tmp_path):
     a, _ = pair
-    await a.name_set(a.uri, "urn:nobody")
-    async with connected(monkeypatch, tmp_path, ServerSet(ServerSetMode.AUTO), a):
-        await until(
-            lambda: (
-                (
-                    "SERVER_MEMBER",
-                    "PLC: member urn:nobody has no address: FindServers does not know it",
-                )
-                in told
-            )
-        )
+    async with connected(monkeypatch, tmp_path, ServerSet(ServerSetMode.AUTO), a) as (one, _):
+        named = f"PLC: {a.url} names no redundant servers (ServerUriArray)"
+        await until(lambda: ("SERVER_MEMBER", named) in told)
+        assert uses(one, a)
