@@ -20,8 +20,8 @@ from pipes.feed import Feed, FeedItem, Receiver
 from pipes.opcua.session import Session
 
 
-class Owner(Receiver, Protocol):
-    """The flow, as its conditions see it."""
+class Owner(Protocol):
+    """Where the items of a flow wait, as the conditions see it."""
 
     def conditions_met(self, items: Collection[int]) -> None:
         """The newest values of these may go."""
@@ -31,13 +31,19 @@ class Owner(Receiver, Protocol):
 
 
 class Conditions:
-    """The receiver of the feed that watches them; what belongs to items goes on to the owner."""
+    """The receiver of the feed that watches them; what belongs to items goes on to ``receiver``."""
 
     def __init__(
-        self, server: str, owner: Owner, feed: Feed, new_feed: Callable[[Receiver], Feed] | None
+        self,
+        server: str,
+        receiver: Receiver,
+        owner: Owner,
+        feed: Feed,
+        new_feed: Callable[[Receiver], Feed] | None,
     ) -> None:
         """``new_feed`` makes the feed of a flow that reads another server; else ``feed`` serves."""
         self._server = server
+        self._receiver = receiver
         self._owner = owner
         self._table = ConditionTable()
         self._shared_feed = feed
@@ -97,23 +103,23 @@ class Conditions:
         mine = values.keys() & self._table.handles
         if not mine:
             if self._own_feed is None:
-                self._owner.values(values, special)
+                self._receiver.values(values, special)
             return
         edges = self._table.values({handle: values.pop(handle) for handle in mine})
         self._closed(edges)
         came = frozenset(values)
         if came and self._own_feed is None:
-            self._owner.values(values, special - mine)
+            self._receiver.values(values, special - mine)
         if edges.opened:
             self._owner.conditions_met(edges.opened - came)
 
     def earlier(self, samples: Sequence[tuple[int, bytes]]) -> None:
         of_items = [sample for sample in samples if sample[0] < FIRST_HANDLE]
         if of_items:
-            self._owner.earlier(of_items)
+            self._receiver.earlier(of_items)
 
     def overflowed(self, handles: Collection[int]) -> None:
-        self._owner.overflowed([handle for handle in handles if handle < FIRST_HANDLE])
+        self._receiver.overflowed([handle for handle in handles if handle < FIRST_HANDLE])
 
     def subscribing(self, handles: Collection[int]) -> None:
         for handle in handles:
@@ -121,21 +127,21 @@ class Conditions:
                 self._closed(self._table.unknown(handle))
         of_items = [handle for handle in handles if handle < FIRST_HANDLE]
         if of_items:
-            self._owner.subscribing(of_items)
+            self._receiver.subscribing(of_items)
 
     def watch_refused(self, handle: int, status: int, message: str) -> None:
         if handle < FIRST_HANDLE:
-            self._owner.watch_refused(handle, status, message)
+            self._receiver.watch_refused(handle, status, message)
             return
         why = message or f"{name_of(status)}: {advise(status).sentence}"
         self._closed(self._table.unknown(handle, f"at {self._server}: {why}"))
 
     def filter_refused(self, handle: int) -> None:
         if handle < FIRST_HANDLE:
-            self._owner.filter_refused(handle)
+            self._receiver.filter_refused(handle)
 
     def healed(self, why: str) -> None:
-        self._owner.healed(why)
+        self._receiver.healed(why)
 
     def _closed(self, edges: Edges) -> None:
         if edges.closed:

@@ -178,6 +178,9 @@ class PlayedFlow:
             flow.read_back,
             flow.throttle,
             flow.ranges,
+            flow.silences,
+            flow.deciding,
+            flow.answers,
         ):
             part._now = clock
         self.flow.feed.now = clock

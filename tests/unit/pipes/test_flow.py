@@ -365,9 +365,9 @@ class TestNonsense:
             raise ZeroDivisionError
 
         played, server = await connected(item(1), item(2))
-        rule = played.flow._rules[1]
+        rule = played.flow._known.rules[1]
         transform = type("Broken", (), {"is_identity": False, "apply": broken})()
-        played.flow._rules[1] = replace(rule, transform=transform)
+        played.flow._known.rules[1] = replace(rule, transform=transform)
 
         played.come(i1=double(1.0), i2=double(2.0))
 

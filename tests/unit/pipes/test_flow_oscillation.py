@@ -81,8 +81,8 @@ async def test_other_items_go_on_and_go_unseen() -> None:
     loop.played.come(i2=double(6))
     batch, _ = loop.session.sent[-1]
     assert number_in(batch[2]) == 6
-    assert 2 in loop.flow._unseen
-    assert 1 not in loop.flow._unseen
+    assert 2 in loop.flow.passing.unseen
+    assert 1 not in loop.flow.passing.unseen
     assert loop.flow.held_back.keys() == {1}
 
 
@@ -128,7 +128,7 @@ async def test_a_source_that_toggles_by_itself_goes_on() -> None:
         await loop.played.tick(0.2)
     assert texts == {"", WITHHELD}
     assert loop.flow.writer.counts[1] > 90
-    assert 1 in loop.flow._unseen
+    assert 1 in loop.flow.passing.unseen
     assert not loop.flow.held_back
     assert not loop.flow.faults.last
 
@@ -162,7 +162,7 @@ async def test_a_fault_that_is_not_the_guards_stays_when_it_acquits() -> None:
     loop = await looping()
     loop.flow.faults.record(1, 0, "something else", retries=True)
     loop.flow.held_back[1] = "the target holds"
-    loop.flow.acquit(1, WITHHELD)
+    loop.flow.waiting.acquit(1, WITHHELD)
     assert loop.played.fault(1) == "something else"
     assert loop.flow.held_back[1] == "the target holds"
 

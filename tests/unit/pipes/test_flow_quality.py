@@ -11,8 +11,8 @@ from pipes.core.outages import GRACE_SECONDS, LOST, STALE
 from pipes.core.quality import SUBSTITUTED, HoldReason
 from pipes.core.status_codes import code_of
 from pipes.core.values import VariantType
-from pipes.flow import MOST_AT_ONCE
 from pipes.opcua.written import TargetInfo
+from pipes.silences import MOST_AT_ONCE
 from tests.unit.pipes.flows import (
     PlayedFlow,
     PlayedSession,
@@ -179,8 +179,7 @@ class TestLostSource:
         assert len(wrote(server)[0]) == 10
 
     async def test_the_side_that_an_item_of_both_directions_writes_is_no_source_to_miss(self):
-        played = PlayedFlow(item(1, direction=Direction.BOTH))
-        played.flow._is_reverse = True
+        played = PlayedFlow(item(1, direction=Direction.BOTH), is_reverse=True)
         played.lose_reader()
         played.flow.outages.over([1])
         played.lose_reader()
@@ -229,7 +228,7 @@ class TestSilentItems:
         played.come(i1=double(1.0))
         wrote(server)
 
-        played.flow._is_stale(1)
+        played.flow.silences.stale(1)
         assert await after(played, server, LONG) == [{1: double(1.0, status=STALE)}]
         played.come(i1=double(2.0))
         assert wrote(server) == [{1: double(2.0)}]
@@ -238,7 +237,7 @@ class TestSilentItems:
         played, server = await connected(item(1))
         played.come(i1=double(1.0))
         wrote(server)
-        played.flow._is_stale(1)
+        played.flow.silences.stale(1)
         played.flow.subscribing([1])
         played.come(i1=double(2.0))
         assert wrote(server) == [{1: double(2.0)}]

@@ -269,7 +269,7 @@ class TestSizes:
         played.flow.writer._value_limits = ValueLimits(string=10)
         played.come(i1=value(T.STRING, "short"))
         writer.answer()
-        assert 1 in played.flow._unseen
+        assert 1 in played.flow.passing.unseen
         played.come(i1=value(T.STRING, "x" * 11))
         assert "a String of 11 bytes" in played.fault(1)
         assert len(writer.written) == 1

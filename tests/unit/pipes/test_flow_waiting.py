@@ -126,9 +126,9 @@ class TestCondition:
     async def test_an_item_that_needs_nothing_passes_without_a_look_while_it_is_met(self):
         played, server, reader = await connected(item(1, condition=RUN))
         report(reader, {NODE: flag(True), 1: double(1.0)})
-        assert played.flow._unseen
+        assert played.flow.passing.unseen
         report(reader, {NODE: flag(False)})
-        assert not played.flow._unseen
+        assert not played.flow.passing.unseen
         assert wrote(server) == [{1: double(1.0)}]
 
     async def test_a_node_that_is_not_good_or_refused_closes_and_says_so(self):
