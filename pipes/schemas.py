@@ -166,7 +166,8 @@ def planned() -> dict[str, Any]:
 def linted() -> dict[str, Any]:
     """The linter's findings, errors first."""
     asked = _choice("facts", ["true", "false"], "Read the nodes from the servers; default true")
-    return {"parameters": [asked], "responses": _responses(200, _list(ref("Finding")))}
+    pipe = _query("pipe", str, "Only this pipe, as if it were switched on now")
+    return {"parameters": [asked, pipe], "responses": _responses(200, _list(ref("Finding")))}
 
 
 def put_document() -> dict[str, Any]:

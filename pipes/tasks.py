@@ -20,6 +20,7 @@ from pipes.opcua.browse import browse as browse_address_space
 from pipes.opcua.browse import read_nodes as read_node_values
 from pipes.opcua.discovery import discover as discover_endpoints
 from pipes.opcua.discovery import test_connection
+from pipes.opcua.index_ranges import ignores_index_range
 from pipes.opcua.node_facts import read_facts
 from pipes.opcua.session import ConnectFailed, FailureKind, RequestFailed, Session
 
@@ -81,12 +82,18 @@ def read_nodes(*, server: str, nodes: list[str], **_: object) -> Any:
 
 
 @shared_task(name="pipes.node_facts", expires=10)
-def node_facts(*, server: str, nodes: list[str], with_range: list[str], **_: object) -> Any:
+def node_facts(
+    *, server: str, nodes: list[str], with_range: list[str], with_part: bool = False, **_: object
+) -> Any:
+    """``with_part``: tell whether the server ignores an IndexRange, too."""
+
     async def work(hosted: hosting.Hosted) -> Body:
+        endpoint = _server(hosted, server).endpoint
         async with _session(hosted, server) as session:
             found = await read_facts(session, nodes, frozenset(with_range))
-        endpoint = _server(hosted, server).endpoint
-        return {"endpoint": endpoint, "facts": [facts.row() for facts in found]}
+            ignores = await ignores_index_range(session) if with_part else None
+        rows = [facts.row() for facts in found]
+        return {"endpoint": endpoint, "facts": rows, "ignores_index_range": ignores}
 
     return _run(work)
 

@@ -47,7 +47,10 @@ class Drafted(Generic[E]):
 
     def __init__(self, current: Configuration, entries: Mapping[Kind, Sequence[E]]) -> None:
         self._current = current
-        self._items = {int(str(entry.body["id"])): entry for entry in entries[Kind.ITEM]}
+        self._items: dict[int, E] = {
+            entry.body["id"]: entry  # type: ignore[misc]  # an id is an int
+            for entry in entries[Kind.ITEM]
+        }
         self._pipes = {str(entry.body["name"]): entry for entry in entries[Kind.PIPE]}
         self._servers = {str(entry.body["name"]): entry for entry in entries[Kind.SERVER]}
         self.configuration = Configuration(

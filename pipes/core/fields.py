@@ -308,10 +308,15 @@ def complete_item(body: Body, pipe: Body) -> dict[str, Json]:
 
     What may change on both sides is a state everywhere.
     """
-    whole = complete(Kind.ITEM, body)
-    if "kind" not in body and pipe.get("overflow") == "queue" and whole["direction"] != "both":
-        whole["kind"] = "queue"
-    return whole
+    return complete(Kind.ITEM, body) | {"kind": kind_on(body, pipe)}
+
+
+def kind_on(body: Body, pipe: Body) -> str:
+    """The kind that a trimmed item has on its pipe."""
+    if "kind" in body:
+        return str(body["kind"])
+    is_queue = pipe.get("overflow") == "queue" and body.get("direction") != "both"
+    return "queue" if is_queue else "state"
 
 
 def flatten(kind: Kind, body: Body) -> dict[str, Json]:

@@ -13,6 +13,7 @@ conditions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Final
 
@@ -49,15 +50,38 @@ def lint(
     ``tables`` are known namespace tables by server: with them ``ns=2;s=X`` and its URI form are
     the same node.
     """
-    moves = moves_of(configuration, tables)
     return in_order(
-        [
-            *_onto_itself(moves, call),
-            *_loops(moves, call),
-            *_two_writers(moves, call),
-            *settings_findings(configuration),
-        ]
+        [*_move_findings(configuration, tables, call), *settings_findings(configuration)]
     )
+
+
+def lint_pipe(
+    configuration: Configuration, name: str, tables: Tables | None = None
+) -> tuple[Configuration, list[Finding]]:
+    """What would be said of pipe ``name`` if it were switched on now, and the pipe by itself.
+
+    The latter is the pipe, switched on, with its servers and items and nothing else.
+    """
+    pipe = {**configuration.pipes[name], "enabled": True, "dry_run": False}
+    on = replace(configuration, pipes={**configuration.pipes, name: pipe})
+    alone = Configuration(
+        {str(pipe[end]): configuration.servers[str(pipe[end])] for end in ("source", "target")},
+        {name: pipe},
+        {key: body for key, body in configuration.items.items() if body["pipe"] == name},
+    )
+    moving = _move_findings(on, tables, call_by_id)
+    own = alone.items.keys()
+    found = [finding for finding in moving if not own.isdisjoint(finding.items)]
+    return alone, in_order([*found, *settings_findings(alone)])
+
+
+def _move_findings(
+    configuration: Configuration, tables: Tables | None, call: Call
+) -> Iterator[Finding]:
+    moves = moves_of(configuration, tables)
+    yield from _onto_itself(moves, call)
+    yield from _loops(moves, call)
+    yield from _two_writers(moves, call)
 
 
 def _onto_itself(moves: Moves, call: Call) -> Iterator[Finding]:
@@ -161,6 +185,7 @@ def _condition(moves: Moves, item: int) -> tuple[str, object] | None:
     condition = body.get("condition")
     if not isinstance(condition, dict):
         return None
-    before_source, _, spell, _ = moves.sides[str(body["pipe"])]
+    before_source, _, spelling, _ = moves.sides[str(body["pipe"])]
     node = str(condition.get("node"))
-    return before_source + (node if spell is None else spell(node)), condition.get("equals")
+    place = before_source + (node if spelling is None else spelling.of(node))
+    return place, condition.get("equals")

@@ -1,39 +1,42 @@
 """Findings that need to know the nodes: they run when somebody asks, with facts that were read.
 
-One finding stands for all items that have the same thing wrong. ``missing_node``,
-``source_access``, ``target_access``, ``type_mismatch`` and ``rank_mismatch`` are errors: the item
-cannot work as the server is now. They are no reason to refuse a save, because servers change.
+One finding stands for all items that have the same thing wrong. An error says that the item cannot
+work as the server is now. It is no reason to refuse a save: servers change, and may be away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from pipes.core.choices import DeadbandType, Direction, ItemKind, Overflow
+from pipes.core.choices import DeadbandType, Direction, ItemKind
 from pipes.core.configuration import Configuration
-from pipes.core.conversion import AbstractType
-from pipes.core.fields import Body
+from pipes.core.fields import Body, kind_on
 from pipes.core.findings import Finding, Severity, listed
-from pipes.core.matching import CAN_READ, CAN_WRITE, is_rank_fit, is_type_fit
+from pipes.core.matching import CAN_READ, CAN_WRITE, SCALAR, is_rank_fit, is_type_fit
+from pipes.core.narrowing import is_narrowing
 from pipes.core.node_facts import Known, NodeFacts
 from pipes.core.status_codes import name_of
-from pipes.core.values import FLOAT_TYPES, INTEGER_RANGES, VariantType, type_named
 
 NOT_CHECKED: Final = "not_checked"
 MISSING: Final = "missing_node"
+CONDITION: Final = "condition_node"
+TYPE: Final = "type_mismatch"
+RANK: Final = "rank_mismatch"
+RANGE_IGNORED: Final = "index_range_ignored"
 NARROWING: Final = "narrowing"
 RATE: Final = "sampling_rate"
 NO_RANGE: Final = "no_eu_range"
 
-#: The integers that a type of floats has exactly.
-_EXACT: Final[Mapping[VariantType, int]] = {VariantType.FLOAT: 2**24, VariantType.DOUBLE: 2**53}
 #: Transforms that leave the type of a value to the target.
 _KEEPING: Final = frozenset({"none", "convert"})
+#: Types of which a part can be taken even if they are scalars; "" is one that is not known.
+_SEQUENCES: Final = frozenset({"String", "ByteString", ""})
+_NAMED_NODES: Final = 3
 
 _Found = tuple[Severity, str, str]
-#: A thing that is wrong, and the nodes (if any) to name in its sentence.
 _Told = Iterator[tuple[_Found, str]]
+"""A thing that is wrong, and the node (if any) to name in its sentence."""
 
 
 def wanted_nodes(
@@ -41,17 +44,26 @@ def wanted_nodes(
 ) -> dict[str, dict[str, bool]]:
     """The nodes of enabled items by server, and whether their EURange matters."""
     wanted: dict[str, dict[str, bool]] = {}
-    for number in configuration.items if items is None else items:
-        body = configuration.items[number]
-        if body.get("enabled", True) is False:
-            continue
-        pipe = configuration.pipes[str(body["pipe"])]
-        needs_range = _is_percent(body)
-        for end, node in (("source", "source_node"), ("target", "target_node")):
+    for body, pipe in _enabled(configuration, items).values():
+        reads = _reads(body)
+        for end in ("source", "target"):
             nodes = wanted.setdefault(str(pipe[end]), {})
-            text = str(body[node])
-            nodes[text] = nodes.get(text, False) or needs_range
+            node = str(body[f"{end}_node"])
+            needs_range = end in reads and _is_percent(body)
+            nodes[node] = nodes.get(node, False) or needs_range
+        condition = body.get("condition")
+        if isinstance(condition, dict):
+            wanted[str(pipe["source"])].setdefault(str(condition["node"]), False)
     return wanted
+
+
+def written_in_part(configuration: Configuration) -> set[str]:
+    """The servers of whose arrays enabled items write a part."""
+    return {
+        str(pipe["source"])
+        for body, pipe in _enabled(configuration, None).values()
+        if body.get("index_range") and "target" in _reads(body)
+    }
 
 
 def lint_facts(
@@ -59,19 +71,17 @@ def lint_facts(
 ) -> list[Finding]:
     """Findings about all items, or some, of whose nodes something is known."""
     numbers: dict[_Found, list[int]] = {}
-    nodes: dict[_Found, list[str]] = {}
-    for number in configuration.items if items is None else items:
-        body = configuration.items[number]
-        if body.get("enabled", True) is False:
-            continue
-        pipe = configuration.pipes[str(body["pipe"])]
-        for found, node in _wrong_with(body, pipe, known.nodes):
+    nodes: dict[_Found, dict[str, None]] = {}
+    for number, (body, pipe) in _enabled(configuration, items).items():
+        for found, node in dict.fromkeys(_wrong_with(body, pipe, known)):
             numbers.setdefault(found, []).append(number)
             if node:
-                nodes.setdefault(found, []).append(node)
+                nodes.setdefault(found, {})[node] = None
     findings = [
-        Finding(severity, rule, _sentence(message, nodes.get(found, [])), tuple(numbers[found]))
-        for found in numbers
+        Finding(
+            severity, rule, _sentence(message, nodes.get(found, {})), tuple(dict.fromkeys(those))
+        )
+        for found, those in numbers.items()
         for severity, rule, message in (found,)
     ]
     return findings + [
@@ -80,40 +90,62 @@ def lint_facts(
     ]
 
 
-def _sentence(message: str, nodes: list[str]) -> str:
-    return f"{message}: {listed(list(dict.fromkeys(nodes)), 3)}" if nodes else message
+def _enabled(
+    configuration: Configuration, items: Iterable[int] | None
+) -> dict[int, tuple[Body, Body]]:
+    """Enabled items with their pipes; also of a pipe that is not switched on yet."""
+    pipes = configuration.pipes
+    return {
+        number: (body, pipes[body["pipe"]])  # type: ignore[index]  # a name
+        for number in (configuration.items if items is None else items)
+        if (body := configuration.items[number]).get("enabled", True) is not False
+    }
 
 
-def _wrong_with(
-    body: Body, pipe: Body, nodes: Mapping[str, Mapping[str, NodeFacts]]
-) -> Iterator[tuple[_Found, str]]:
-    direction = str(body.get("direction", Direction.FORWARD))
-    ends = []
-    for end, reads, writes in (
-        ("source", direction != Direction.REVERSE, direction != Direction.FORWARD),
-        ("target", direction != Direction.FORWARD, direction != Direction.REVERSE),
-    ):
+def _reads(body: Body) -> tuple[str, ...]:
+    """The ends that an item reads; it writes the other end each time."""
+    direction = body.get("direction", Direction.FORWARD)
+    if direction == Direction.BOTH:
+        return ("source", "target")
+    return ("target",) if direction == Direction.REVERSE else ("source",)
+
+
+def _sentence(message: str, nodes: Iterable[str]) -> str:
+    names = list(nodes)
+    return f"{message}: {listed(names, _NAMED_NODES)}" if names else message
+
+
+def _wrong_with(body: Body, pipe: Body, known: Known) -> _Told:
+    reads = _reads(body)
+    ends: dict[str, NodeFacts | None] = {}
+    for end, other in (("source", "target"), ("target", "source")):
         server, node = str(pipe[end]), str(body[f"{end}_node"])
-        facts = nodes.get(server, {}).get(node)
-        ends.append(facts)
+        facts = known.nodes.get(server, {}).get(node)
+        ends[end] = None if facts is None or facts.is_missing else facts
         if facts is not None:
-            yield from _wrong_with_node(end, server, node, facts, reads=reads, writes=writes)
-    source, target = ends
-    read = source if direction != Direction.REVERSE else target
-    if read is not None and not read.is_missing:
-        yield from _wrong_with_rate(body, pipe, read)
-    if source is not None and target is not None:
-        if direction != Direction.REVERSE:
-            yield from _wrong_between(body, source, target)
-        if direction != Direction.FORWARD:
-            yield from _wrong_between(body, target, source)
+            yield from _wrong_with_node(
+                end, server, node, facts, reads=end in reads, writes=other in reads
+            )
+    for end in reads:
+        written = ends["target" if end == "source" else "source"]
+        read = ends[end]
+        if read is not None:
+            yield from _wrong_with_reading(body, pipe, end, read)
+        if read is not None and written is not None:
+            yield from _wrong_types(body, read, written)
+            yield from _wrong_shapes(body, end, read, written)
+    if body.get("condition"):
+        yield from _wrong_with_condition(body, pipe, known)
+    if body.get("index_range") and "target" in reads and pipe["source"] in known.ignoring:
+        message = f"{pipe['source']} ignores index ranges, so that no part of its arrays is written"
+        yield (Severity.ERROR, RANGE_IGNORED, message), ""
 
 
 def _wrong_with_node(
     end: str, server: str, node: str, facts: NodeFacts, *, reads: bool, writes: bool
 ) -> _Told:
     if facts.is_missing:
-        message = f"{server} does not have these nodes ({name_of(facts.status)})"
+        message = f"{server} has no such variables ({name_of(facts.status)})"
         yield (Severity.ERROR, MISSING, message), node
         return
     missing = [
@@ -126,95 +158,94 @@ def _wrong_with_node(
         yield (Severity.ERROR, f"{end}_access", message), node
 
 
-def _wrong_between(body: Body, read: NodeFacts, written: NodeFacts) -> _Told:
-    """What is wrong with a value of the one node for the other."""
-    if read.is_missing or written.is_missing:
+def _wrong_with_condition(body: Body, pipe: Body, known: Known) -> _Told:
+    condition, server = body["condition"], str(pipe["source"])
+    node = str(condition["node"]) if isinstance(condition, dict) else ""
+    facts = known.nodes.get(server, {}).get(node)
+    if facts is None or (not facts.is_missing and facts.access & CAN_READ):
         return
+    why = name_of(facts.status) if facts.is_missing else "no right to read"
+    message = f"{server} does not show the nodes of conditions ({why}), so that nothing is written"
+    yield (Severity.ERROR, CONDITION, message), node
+
+
+def _wrong_types(body: Body, read: NodeFacts, written: NodeFacts) -> _Told:
     transform = body.get("transform")
     spec = transform if isinstance(transform, dict) else {}
-    if spec.get("kind", "none") in _KEEPING and not spec.get("to_type"):
-        if not is_type_fit(read.type, written.type):
-            message = f"{read.type} does not convert to {written.type}"
-            yield (Severity.ERROR, "type_mismatch", message), ""
-        elif not spec.get("on_overflow") and is_narrowing(read.type, written.type):
-            message = (
-                f"{written.type} does not hold every value of {read.type}: what does not fit is"
-                " refused; a transform with to_type or on_overflow says that this is meant"
-            )
-            yield (Severity.WARNING, NARROWING, message), ""
-    if not body.get("index_range") and not is_rank_fit(read.rank, written.rank):
-        message = f"ValueRank {read.rank} ({_shape(read.rank)}) does not fit ValueRank"
-        message += f" {written.rank} ({_shape(written.rank)})"
-        yield (Severity.ERROR, "rank_mismatch", message), ""
+    if spec.get("kind", "none") not in _KEEPING or spec.get("to_type"):
+        return
+    if not is_type_fit(read.type, written.type):
+        message = f"{read.type} does not convert to {written.type}"
+        yield (Severity.ERROR, TYPE, message), ""
+    elif not spec.get("on_overflow") and is_narrowing(read.type, written.type):
+        message = (
+            f"{written.type} does not hold every value of {read.type}: fractions and last digits"
+            " are rounded, what is out of range is refused; a transform with to_type or"
+            " on_overflow says that this is meant"
+        )
+        yield (Severity.WARNING, NARROWING, message), ""
+
+
+def _wrong_shapes(body: Body, end: str, read: NodeFacts, written: NodeFacts) -> _Told:
+    part = body.get("index_range")
+    if part:
+        array, other = (read, written) if end == "source" else (written, read)
+        yield from _wrong_part(str(part), array, other)
+    elif not is_rank_fit(read.rank, written.rank):
+        message = f"ValueRank {_shape(read.rank)} does not fit ValueRank {_shape(written.rank)}"
+        yield (Severity.ERROR, RANK, message), ""
+
+
+def _wrong_part(part: str, array: NodeFacts, other: NodeFacts) -> _Told:
+    """What is wrong with a part of ``array`` that goes to ``other``, or comes from there."""
+    if array.type in _SEQUENCES:
+        return
+    dimensions = part.count(",") + 1
+    if not is_rank_fit(dimensions, array.rank):
+        message = (
+            f"an index_range of {dimensions} dimensions does not fit ValueRank"
+            f" {_shape(array.rank)} of source_node"
+        )
+        yield (Severity.ERROR, RANK, message), ""
+        return
+    is_element = ":" not in part
+    if not is_rank_fit(dimensions, other.rank) and not (
+        is_element and is_rank_fit(SCALAR, other.rank)
+    ):
+        message = (
+            f"a part with {dimensions} dimensions does not fit ValueRank {_shape(other.rank)}"
+            " of target_node"
+        )
+        yield (Severity.ERROR, RANK, message), ""
 
 
 def _shape(rank: int | None) -> str:
     names = {-3: "scalar or one dimension", -2: "any", -1: "scalar", 0: "array", 1: "array"}
-    return names.get(rank, f"array of {rank} dimensions") if rank is not None else "unknown"
+    return f"{rank} ({names.get(rank or 0, f'array of {rank} dimensions')})"
 
 
-def _wrong_with_rate(body: Body, pipe: Body, read: NodeFacts) -> _Told:
+def _wrong_with_reading(body: Body, pipe: Body, end: str, read: NodeFacts) -> _Told:
     least = read.minimum_sampling_ms
-    asked = _asked_ms(body, pipe)
+    asked = None if least is None else _asked_ms(body, pipe)
     if least is not None and asked is not None and asked < least:
         message = (
             f"values of pipe {pipe['name']} are asked for every {asked:g} ms, but their nodes are"
             f" sampled every {least:g} ms at most"
         )
         yield (Severity.WARNING, RATE, message), ""
-    if _is_percent(body) and read.has_range is False:
-        message = "a percent deadband has no effect on nodes without an EURange"
-        yield (Severity.WARNING, NO_RANGE, message), ""
+    if read.has_range is False and _is_percent(body):
+        message = f"a percent deadband has no effect on nodes of {pipe[end]} without an EURange"
+        yield (Severity.WARNING, NO_RANGE, message), str(body[f"{end}_node"])
 
 
 def _asked_ms(body: Body, pipe: Body) -> float | None:
-    """How often a value is asked for; None for samples as often as there are some."""
+    """How often a value is asked for; None for as often as the server can."""
     asked = body.get("sampling_interval_ms")
-    if isinstance(asked, int | float):
-        return float(asked)
-    kind = body.get("kind", ItemKind.STATE)
-    if kind != ItemKind.STATE or pipe.get("overflow") == Overflow.QUEUE:
-        return None
-    published = pipe.get("publishing_interval_ms", 100)
-    return float(published) if isinstance(published, int | float) else None
+    if asked is None and kind_on(body, pipe) == ItemKind.STATE:
+        asked = pipe.get("publishing_interval_ms", 100)
+    return float(asked) if isinstance(asked, int | float) and asked > 0 else None
 
 
 def _is_percent(body: Body) -> bool:
     deadband = body.get("deadband")
     return isinstance(deadband, dict) and deadband.get("type") == DeadbandType.PERCENT
-
-
-def is_narrowing(source: str, target: str) -> bool:
-    """Whether some number of the one type has no place in the other."""
-    read = type_named(source)
-    if read is None:
-        return False
-    if target in set(AbstractType):
-        return _is_narrowing_to_abstract(read, AbstractType(target))
-    written = type_named(target)
-    return written is not None and _is_narrowing(read, written)
-
-
-def _is_narrowing_to_abstract(read: VariantType, written: AbstractType) -> bool:
-    if written is AbstractType.NUMBER:
-        return False
-    low, _ = INTEGER_RANGES.get(read, (-1, 0))
-    is_signed = low < 0
-    return read in FLOAT_TYPES or (
-        read in INTEGER_RANGES and is_signed and written is AbstractType.UINTEGER
-    )
-
-
-def _is_narrowing(read: VariantType, written: VariantType) -> bool:
-    if read in FLOAT_TYPES:
-        into_float = read is VariantType.DOUBLE and written is VariantType.FLOAT
-        return into_float or written in INTEGER_RANGES or written is VariantType.BOOLEAN
-    if read not in INTEGER_RANGES:
-        return False
-    low, high = INTEGER_RANGES[read]
-    if written in _EXACT:
-        return high > _EXACT[written]
-    if written is VariantType.BOOLEAN:
-        return True
-    least, most = INTEGER_RANGES.get(written, (low, high))
-    return low < least or high > most

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from pipes.core.conversion import AbstractType, TargetType, is_convertible
@@ -251,6 +252,7 @@ def _wrong_with(source: Leaf, target: Leaf, *, reads_target: bool) -> list[tuple
     return found
 
 
+@lru_cache(maxsize=1024)  # some thousand pairs have a handful of types
 def is_type_fit(source: str, target: str) -> bool:
     """Whether values of one type convert to the other; an unknown or open type fits."""
     source_type, target_type = type_named(source), _target_type(target)
@@ -265,6 +267,7 @@ def _target_type(name: str) -> TargetType | None:
     return type_named(name)
 
 
+@lru_cache(maxsize=256)
 def is_rank_fit(source: int | None, target: int | None) -> bool:
     """Whether a rank of the source can be one of the target (Part 3, 5.6.2)."""
     if source is None or target is None:

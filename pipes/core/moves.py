@@ -7,7 +7,7 @@ no dry run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +20,30 @@ from pipes.core.node_ids import NodeIdError, to_uri_form
 BETWEEN: Final = "/"
 
 Tables = Mapping[str, Sequence[str]]
-_Spelling = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How nodes of a server with a known namespace table are spelled.
+
+    An index that moves becomes its URI; the server's own URI is index 1 (Part 5, 6.3.1). Only
+    nodes that begin with one of ``prefixes`` may be spelled otherwise.
+    """
+
+    table: Sequence[str]
+    prefixes: tuple[str, ...]
+
+    def of(self, node: str) -> str:
+        if not node.startswith(self.prefixes):
+            return node
+        try:
+            return to_uri_form(node, self.table)
+        except NodeIdError:
+            return node
+
+
+Side = tuple[str, str, Spelling | None, Spelling | None]
+"""Of a pipe that moves values: what stands before its nodes, and how they are spelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +63,7 @@ class Moves:
     """``writers`` and ``readers`` are items by place; `of` gives the moves of an item."""
 
     configuration: Configuration
-    sides: Mapping[str, tuple[str, str, _Spelling | None, _Spelling | None]]
+    sides: Mapping[str, Side]
     writers: dict[str, int] = field(default_factory=dict)
     more_writers: dict[str, list[int]] = field(default_factory=dict)
     readers: set[str] = field(default_factory=set)
@@ -65,16 +88,15 @@ class Moves:
         return self.readers & self.writers.keys()
 
 
-def places(
-    body: Body, side: tuple[str, str, _Spelling | None, _Spelling | None]
-) -> tuple[str, str]:
-    """Source and target of an item as places."""
-    source, target = str(body["source_node"]), str(body["target_node"])
-    before_source, before_target, spell_source, spell_target = side
-    if spell_source is not None:
-        source = spell_source(source)
-    if spell_target is not None:
-        target = spell_target(target)
+def places(body: Body, side: Side) -> tuple[str, str]:
+    """Source and target of an item as places; 30,000 items are asked with every save."""
+    source: str = body["source_node"]  # type: ignore[assignment]  # checked
+    target: str = body["target_node"]  # type: ignore[assignment]
+    before_source, before_target, source_spelling, target_spelling = side
+    if source_spelling is not None and source.startswith(source_spelling.prefixes):
+        source = source_spelling.of(source)
+    if target_spelling is not None and target.startswith(target_spelling.prefixes):
+        target = target_spelling.of(target)
     return before_source + source, before_target + target
 
 
@@ -102,10 +124,8 @@ def moves_of(configuration: Configuration, tables: Tables | None = None) -> Move
     return moves
 
 
-def _sides(
-    configuration: Configuration, tables: Tables
-) -> dict[str, tuple[str, str, _Spelling | None, _Spelling | None]]:
-    """By pipe that moves values: what stands before its nodes, and how they are spelled."""
+def _sides(configuration: Configuration, tables: Tables) -> dict[str, Side]:
+    """By pipe that moves values."""
     same = representatives(configuration.servers)
     known: dict[str, Sequence[str]] = {}
     for name, table in tables.items():
@@ -134,22 +154,9 @@ def is_moving(configuration: Configuration, pipe: Body) -> bool:
     )
 
 
-def _spelling(table: Sequence[str]) -> _Spelling:
-    """How nodes of a server with this namespace table are spelled.
-
-    An index that moves becomes its URI; the server's own URI is index 1 (Part 5, 6.3.1).
-    """
-    own = f"nsu={table[1]};" if len(table) > 1 else "\0"
-
-    def spell(node: str) -> str:
-        if not node.startswith(("ns=", own)):
-            return node
-        try:
-            return to_uri_form(node, table)
-        except NodeIdError:
-            return node
-
-    return spell
+def _spelling(table: Sequence[str]) -> Spelling:
+    own = (f"nsu={table[1]};",) if len(table) > 1 else ()
+    return Spelling(table, ("ns=", *own))
 
 
 def overlap(one: str, other: str) -> bool:

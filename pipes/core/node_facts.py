@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipes.core.matching import CAN_READ, CAN_WRITE
@@ -63,3 +63,5 @@ class Known:
     nodes: Mapping[str, Mapping[str, NodeFacts]]
     unread: Mapping[str, tuple[int, str]]
     """By server how many nodes were not read, and why."""
+    ignoring: Collection[str] = ()
+    """Servers that ignore an IndexRange (Part 4, 7.27)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -55,11 +56,7 @@ async def read_facts(
     ]
     ranges = await read_ranges(session, [encoded[place] or b"" for place in asked])
     for place, found_range in zip(asked, ranges, strict=True):
-        one = facts[place]
-        facts[place] = NodeFacts(
-            one.status, one.type, one.rank, one.access, one.minimum_sampling_ms,
-            found_range is not None,
-        )  # fmt: skip
+        facts[place] = replace(facts[place], has_range=found_range is not None)
     return facts
 
 
@@ -76,12 +73,11 @@ async def _facts(session: Session, answers: Sequence[bytes]) -> NodeFacts:
     status = status_of(data_type)
     if is_bad(status):
         return NodeFacts(status=status)
-    may = _number(access), _number(user_access)
     least = _number(sampling)
     return NodeFacts(
         type=_named(await built_in_type(session, data_type)),
-        rank=_whole(_number(rank)),
-        access=_both(_whole(may[0]), _whole(may[1])),
+        rank=_whole(rank),
+        access=_allowed(access) & _allowed(user_access),
         minimum_sampling_ms=least if least is not None and least > 0 else None,
     )
 
@@ -92,20 +88,19 @@ def _named(kind: TargetType) -> str:
     return type_name(kind) if isinstance(kind, VariantType) else str(kind)
 
 
-def _whole(number: float | None) -> int | None:
-    return None if number is None else int(number)
+def _whole(answer: bytes) -> int | None:
+    number = _number(answer)
+    return number if isinstance(number, int) else None
 
 
-def _both(access: int | None, user_access: int | None) -> int:
-    """What node and login allow; a server that does not tell is not held against it."""
-    everything = CAN_READ | CAN_WRITE
-    return (everything if access is None else access) & (
-        everything if user_access is None else user_access
-    )
+def _allowed(answer: bytes) -> int:
+    """A server that does not tell is not held against the node."""
+    access = _whole(answer)
+    return CAN_READ | CAN_WRITE if access is None else access
 
 
 @lru_cache(maxsize=1024)  # thousands of nodes answer the same few bytes
-def _number(answer: bytes) -> float | None:
+def _number(answer: bytes) -> int | float | None:
     try:
         variant = decode_data_value(answer).variant
     except DecodeError:

@@ -74,11 +74,13 @@ class LintView(PipesView):
 
     @extend_schema(**schemas.linted())
     def get(self, request: Request) -> Response:
-        only_fields(dict(request.query_params.items()), ["facts"])
+        only_fields(dict(request.query_params.items()), ["facts", "pipe"])
         with_facts = choice(request, "facts", ("true", "false"), "true") == "true"
         revision = services.current_revision()
-        findings = [finding.body() for finding in linting.lint_present(with_facts=with_facts)]
-        return with_revision(Response(findings), revision)
+        findings = linting.lint_present(
+            with_facts=with_facts, pipe=request.query_params.get("pipe")
+        )
+        return with_revision(Response([finding.body() for finding in findings]), revision)
 
 
 class RevisionsView(PipesView):

@@ -50,6 +50,9 @@ class Command(BaseCommand):
         lint.add_argument(
             "--without-servers", action="store_true", help="ask no server about its nodes"
         )
+        lint.add_argument(
+            "--pipe", metavar="NAME", help="only this pipe, as if it were switched on"
+        )
         _add(actions, "recover", "make a lost or damaged database anew from the last-good file")
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -107,7 +110,9 @@ class Command(BaseCommand):
 
     def _lint(self, options: Mapping[str, Any]) -> None:
         _migrate()
-        findings = linting.lint_present(with_facts=not options["without_servers"])
+        findings = linting.lint_present(
+            with_facts=not options["without_servers"], pipe=options["pipe"]
+        )
         if options["json"]:
             self._say([finding.body() for finding in findings])
         else:

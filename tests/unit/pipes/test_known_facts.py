@@ -49,3 +49,39 @@ def test_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch)
     assert len(facts.of("B", URL, ["i=3", "i=4"])) == 2
     facts.forget()
     assert facts.of("B", URL, ["i=3"]) == {}
+
+
+def test_whether_a_server_ignores_ranges_is_known_of_its_address() -> None:
+    facts = KnownFacts()
+    assert not facts.is_ignoring("A", URL)
+    facts.learn("A", URL, {}, ignores_ranges=True)
+    facts.learn("A", URL, {})
+    assert facts.is_ignoring("A", URL)
+    assert not facts.is_ignoring("A", "opc.tcp://b:4840")
+    facts.learn("A", URL, {}, ignores_ranges=False)
+    assert not facts.is_ignoring("A", URL)
+    facts.learn("A", URL, {}, ignores_ranges=True)
+    facts.learn("A", "opc.tcp://b:4840", {})
+    assert not facts.is_ignoring("A", "opc.tcp://b:4840")
+
+
+def test_servers_have_their_turn_one_after_another(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = KnownFacts()
+    facts.has_turn("A")
+    clock[0] += 1
+    facts.has_turn("B")
+    assert facts.in_turn(["B", "A", "C"]) == ["C", "A", "B"]
+    monkeypatch.setattr(known_facts, "MOST_SERVERS", 2)
+    facts.has_turn("D")
+    assert facts.in_turn(["D", "B", "A"]) == ["B", "A", "D"]
+
+
+def test_servers_beyond_the_most_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_facts, "MOST_SERVERS", 1)
+    facts = KnownFacts()
+    facts.learn("A", URL, {"i=1": NodeFacts()})
+    facts.learn("B", URL, {"i=1": NodeFacts()})
+    assert facts.of("A", URL, ["i=1"]) == {}
+    assert list(facts.of("B", URL, ["i=1"])) == ["i=1"]

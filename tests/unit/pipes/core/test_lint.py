@@ -6,7 +6,7 @@ import pytest
 
 from pipes.core import lint as linter
 from pipes.core.findings import Severity
-from pipes.core.lint import lint
+from pipes.core.lint import lint, lint_pipe
 from tests.unit.pipes.core.lint_cases import configuration
 
 Found = list[tuple[str, str, tuple[int, ...]]]
@@ -118,3 +118,36 @@ def test_a_tangle_of_parts_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None
 def test_errors_come_first() -> None:
     rules = found("A.x > B.y", "A.z > B.y", servers={"C": {"security_policy": "None"}})
     assert [rule for _, rule, _ in rules] == ["two_writers", "no_security"]
+
+
+class TestOnePipe:
+    """What would be said of a pipe if it were switched on."""
+
+    def found(self, *moves: Any, **more: Any) -> Found:
+        _, findings = lint_pipe(configuration(*moves, **more), "BA")
+        return [(str(f.severity), f.rule, f.items) for f in findings]
+
+    @pytest.mark.parametrize("off", [{"enabled": False}, {"dry_run": True}, {}])
+    def test_it_is_looked_at_whether_it_runs_or_not(self, off: dict[str, Any]) -> None:
+        assert self.found("A.x > B.y", "B.y > A.x", pipes={"BA": off}) == [
+            ("error", "loop", (1, 2))
+        ]
+
+    def test_what_is_wrong_with_others_is_left_out(self) -> None:
+        moves = ("A.x > B.y", "C.x > B.y", ("A.z > B.z", {"substitute": 1}), "B.v > A.v")
+        assert self.found(*moves) == []
+
+    def test_its_own_settings_and_servers_are_told(self) -> None:
+        found = self.found(
+            "C.x > C.y",
+            ("B.z > A.z", {"substitute": 1}),
+            pipes={"BA": {"enabled": False}, "AB": {"overflow": "queue", "queue_limit": 1}},
+            servers={"A": {"enabled": False}, "C": {"security_policy": "None"}},
+        )
+        assert found == [("warning", "server_disabled", ()), ("warning", "contradiction", (2,))]
+
+    def test_it_is_handed_back_alone_and_switched_on(self) -> None:
+        made = configuration("A.x > B.y", "B.y > A.z", pipes={"BA": {"enabled": False}})
+        alone, _ = lint_pipe(made, "BA")
+        assert (set(alone.servers), list(alone.items)) == ({"A", "B"}, [2])
+        assert alone.pipes == {"BA": {**made.pipes["BA"], "enabled": True, "dry_run": False}}

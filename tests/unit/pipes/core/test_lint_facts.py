@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipes.core.findings import Finding, Severity
-from pipes.core.lint_facts import is_narrowing, lint_facts, wanted_nodes
+from pipes.core.lint_facts import lint_facts, wanted_nodes, written_in_part
 from pipes.core.node_facts import Known, NodeFacts
 from tests.unit.pipes.core.lint_cases import configuration
 
@@ -37,7 +37,7 @@ def test_nodes_of_enabled_items_are_wanted_by_server() -> None:
     )
     assert wanted_nodes(made) == {
         "A": {node("x"): True},
-        "B": {node("y"): False, node("z"): True},
+        "B": {node("y"): False, node("z"): False},
         "C": {node("w"): False},
     }
     assert wanted_nodes(made, [3]) == {"B": {node("y"): False}, "C": {node("w"): False}}
@@ -59,7 +59,7 @@ def test_missing_nodes_of_a_server_are_one_finding_with_their_names() -> None:
     assert first == Finding(
         Severity.ERROR,
         "missing_node",
-        "A does not have these nodes (BadNodeIdUnknown):"
+        "A has no such variables (BadNodeIdUnknown):"
         f" {node('x0')}, {node('x1')}, {node('x2')} and 2 more",
         (1, 2, 3, 4, 5, 6),
     )
@@ -116,48 +116,11 @@ def test_each_direction_is_judged_by_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "narrows"),
-    [
-        ("Float", "Double", False),
-        ("Double", "Int64", True),
-        ("Float", "Boolean", True),
-        ("Double", "String", False),
-        ("Int64", "Int32", True),
-        ("Int16", "Int64", False),
-        ("Byte", "Int16", False),
-        ("SByte", "Byte", True),
-        ("UInt32", "Int32", True),
-        ("Int32", "Double", False),
-        ("Int64", "Double", True),
-        ("Int16", "Float", False),
-        ("Int32", "Float", True),
-        ("Int32", "Boolean", True),
-        ("Int32", "String", False),
-        ("Boolean", "Byte", False),
-        ("String", "Double", False),
-        ("Number", "Int16", False),
-        ("Double", "Number", False),
-        ("Double", "Integer", True),
-        ("Double", "UInteger", True),
-        ("Int16", "Integer", False),
-        ("Int16", "UInteger", True),
-        ("UInt16", "UInteger", False),
-        ("String", "Integer", False),
-        ("Double", "Unknown", False),
-    ],
-)
-def test_a_type_is_narrower_if_some_number_has_no_place(
-    source: str, target: str, narrows: bool
-) -> None:
-    assert is_narrowing(source, target) is narrows
-
-
-@pytest.mark.parametrize(
     ("source", "target", "more", "words"),
     [
         (-1, -1, {}, None),
         (1, -1, {}, "ValueRank 1 (array) does not fit ValueRank -1 (scalar)"),
-        (-1, 2, {}, "(array of 2 dimensions)"),
+        (-1, 2, {}, "ValueRank 2 (array of 2 dimensions)"),
         (1, -1, {"index_range": "3"}, None),
         (None, 1, {}, None),
         (-2, 1, {}, None),
@@ -189,7 +152,9 @@ def test_two_shapes_that_are_unknown_or_any_say_so() -> None:
         ("A.x > B.y", {}, {"publishing_interval_ms": 500}, False),
         ("A.x > B.y", {"kind": "queue"}, {}, False),
         ("A.x > B.y", {}, {"overflow": "queue"}, False),
-        ("A.x > B.y", {"sampling_interval_ms": 0}, {"overflow": "queue"}, True),
+        ("A.x > B.y", {"sampling_interval_ms": 0}, {}, False),
+        ("A.x > B.y", {"sampling_interval_ms": 50}, {"overflow": "queue"}, True),
+        ("A.x = B.y", {}, {"overflow": "queue"}, True),
         ("A.x < B.y", {}, {}, False),
         ("A.x = B.y", {}, {}, True),
     ],
@@ -212,11 +177,101 @@ def test_the_rate_is_told_once_for_all_items_of_a_pipe() -> None:
     )
 
 
-def test_a_percent_deadband_without_a_range_is_a_warning() -> None:
-    facts = known(A_x=NodeFacts(has_range=False))
-    assert found(("A.x > B.y", PERCENT), facts) == [("warning", "no_eu_range")]
-    assert found("A.x > B.y", facts) == []
+def test_a_percent_deadband_without_a_range_is_a_warning_for_each_end_that_is_read() -> None:
+    bare = NodeFacts(has_range=False)
+    assert found(("A.x > B.y", PERCENT), known(A_x=bare)) == [("warning", "no_eu_range")]
+    assert found(("A.x = B.y", PERCENT), known(A_x=bare, B_y=bare)) == [
+        ("warning", "no_eu_range"),
+        ("warning", "no_eu_range"),
+    ]
+    assert found(("A.x > B.y", PERCENT), known(B_y=bare)) == []
+    assert found("A.x > B.y", known(A_x=bare)) == []
     assert found(("A.x > B.y", PERCENT), known(A_x=NodeFacts())) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (NodeFacts(), None),
+        (MISSING, "A does not show the nodes of conditions (BadNodeIdUnknown)"),
+        (NodeFacts(access=2), "(no right to read)"),
+        (None, None),
+    ],
+)
+@pytest.mark.parametrize("sign", "><")
+def test_a_condition_whose_node_is_not_shown_is_an_error(
+    sign: str, facts: NodeFacts | None, words: str | None
+) -> None:
+    """The node of a condition stands on the source, whatever the direction."""
+    move = (f"A.x {sign} B.y", {"condition": {"node": node("c"), "equals": 1}})
+    findings = lint_facts(
+        configuration(move), known(B_y=NodeFacts(), **({"A_c": facts} if facts else {}))
+    )
+    assert [finding.rule for finding in findings] == (["condition_node"] if words else [])
+    assert words is None or words in findings[0].message
+    assert words is None or findings[0].message.endswith(
+        f", so that nothing is written: {node('c')}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("move", "part", "source", "target", "words"),
+    [
+        ("A.x > B.y", "3", NodeFacts(type="Int32", rank=1), NodeFacts(rank=-1), None),
+        ("A.x > B.y", "3", NodeFacts(type="Int32", rank=1), NodeFacts(rank=1), None),
+        ("A.x > B.y", "0:3", NodeFacts(type="Int32", rank=1), NodeFacts(rank=1), None),
+        ("A.x > B.y", "0:3", NodeFacts(type="Int32", rank=1), NodeFacts(rank=-1), "a part with 1"),
+        ("A.x < B.y", "0:3", NodeFacts(type="Int32", rank=1), NodeFacts(rank=-1), "a part with 1"),
+        ("A.x < B.y", "3", NodeFacts(type="Int32", rank=-1), NodeFacts(rank=-1), "of source_node"),
+        ("A.x = B.y", "3", NodeFacts(type="Int32", rank=-1), NodeFacts(rank=-1), "of source_node"),
+        ("A.x > B.y", "1,2", NodeFacts(type="Int32", rank=1), NodeFacts(), "of 2 dimensions"),
+        ("A.x > B.y", "1,2:3", NodeFacts(type="Int32", rank=2), NodeFacts(rank=1), "with 2"),
+        ("A.x > B.y", "1,2", NodeFacts(type="Int32", rank=0), NodeFacts(rank=-1), None),
+        ("A.x > B.y", "0:3", NodeFacts(type="String", rank=-1), NodeFacts(rank=-1), None),
+        ("A.x > B.y", "0:3", NodeFacts(type="", rank=-1), NodeFacts(rank=-1), None),
+        ("A.x > B.y", "0:3", NodeFacts(type="Int32"), NodeFacts(), None),
+    ],
+)
+def test_a_part_needs_an_array_and_a_place_of_its_shape(
+    move: str, part: str, source: NodeFacts, target: NodeFacts, words: str | None
+) -> None:
+    made = configuration((move, {"index_range": part}))
+    findings = [
+        finding
+        for finding in lint_facts(made, known(A_x=source, B_y=target))
+        if finding.rule != "narrowing"
+    ]
+    assert [finding.rule for finding in findings] == (["rank_mismatch"] if words else [])
+    assert words is None or words in findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("move", "part", "is_found"),
+    [
+        ("A.x > B.y", "3", False),
+        ("A.x < B.y", "3", True),
+        ("A.x = B.y", "3", True),
+        ("A.x < B.y", "", False),
+        ("B.x < A.y", "3", False),
+    ],
+)
+def test_a_part_is_not_written_to_a_server_that_ignores_index_ranges(
+    move: str, part: str, is_found: bool
+) -> None:
+    more = {"index_range": part} if part else {}
+    made = configuration((move, more))
+    findings = lint_facts(made, Known({}, {}, {"A"}))
+    assert [finding.rule for finding in findings] == ["index_range_ignored"] * is_found
+    assert all(finding.severity is Severity.ERROR for finding in findings)
+    assert written_in_part(made) == ({move[0]} if part and ">" not in move else set())
+
+
+def test_nodes_of_conditions_are_wanted_from_the_source() -> None:
+    made = configuration(("A.x < B.y", {"condition": {"node": node("c"), "equals": 1}, **PERCENT}))
+    assert wanted_nodes(made) == {
+        "A": {node("x"): False, node("c"): False},
+        "B": {node("y"): True},
+    }
 
 
 def test_disabled_items_and_others_than_asked_for_are_left_out() -> None:

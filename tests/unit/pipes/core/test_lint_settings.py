@@ -40,14 +40,16 @@ def test_an_enabled_pipe_with_a_disabled_server_is_a_warning() -> None:
     ("item", "pipe", "word"),
     [
         ({"kind": "queue", **DEADBAND}, {}, "kind queue"),
-        ({"kind": "queue", "minimum_interval_ms": 100}, {}, "kind queue"),
+        ({"kind": "queue", "minimum_interval_ms": 100}, {}, "minimum_interval_ms has no effect"),
+        ({"minimum_interval_ms": 100}, {"overflow": "queue"}, "minimum_interval_ms has no effect"),
+        ({"kind": "event", "minimum_interval_ms": 9}, {}, "minimum_interval_ms has no effect"),
         (DEADBAND, {"overflow": "queue"}, "kind queue"),
         ({"kind": "event", **DEADBAND}, {}, "kind event carries"),
-        ({"kind": "event", "direction": "both"}, {}, "direction both"),
+        ({"kind": "queue"}, {"queue_limit": 1}, "queue_limit 1"),
         ({"trigger": "status", **DEADBAND}, {}, "deadband has no effect"),
         ({"trigger": "status", "kind": "queue"}, {}, "a change of the status only"),
         ({"substitute": 5}, {}, "substitute has no effect"),
-        ({"substitute": 5, "quality": "hold"}, {"quality": "substitute"}, "substitute has no"),
+        ({"quality": "substitute"}, {}, "has no value to write"),
     ],
 )
 def test_settings_that_contradict_each_other_are_warnings(
@@ -73,10 +75,47 @@ def test_settings_that_contradict_each_other_are_warnings(
         ({"substitute": 5}, {"quality": "substitute"}),
         ({"trigger": "status"}, {}),
         ({"kind": "queue", **DEADBAND, "enabled": False}, {}),
+        ({"kind": "queue"}, {"queue_limit": 2}),
+        ({"minimum_interval_ms": 100}, {}),
+        ({"minimum_interval_ms": 100, "direction": "both"}, {"overflow": "queue"}),
+        ({"substitute": 5}, {"quality_table": {"Bad": "substitute"}}),
+        ({"kind": "event"}, {"quality": "substitute"}),
+        ({"quality": "hold"}, {"quality": "substitute"}),
+        ({}, {"quality_table": {"Bad": "hold"}}),
     ],
 )
 def test_settings_that_fit_are_none(item: dict[str, Any], pipe: dict[str, Any]) -> None:
     assert findings(("A.x > B.y", item), pipes={"AB": pipe}) == []
+
+
+@pytest.mark.parametrize(
+    "pipe", [{"quality": "substitute"}, {"quality_table": {"Uncertain": "substitute"}}]
+)
+def test_a_pipe_that_substitutes_warns_of_items_without_a_value(pipe: dict[str, Any]) -> None:
+    """An item's own quality refuses that when it is saved; the pipe's cannot know its items."""
+    (finding,) = findings(
+        "A.x > B.x",
+        ("A.y > B.y", {"substitute": 5}),
+        ("A.z > B.z", {"quality": "hold"}),
+        ("A.w > B.w", {"enabled": False}),
+        pipes={"AB": pipe},
+    )
+    assert (finding.rule, finding.items) == ("contradiction", (1,))
+    assert "no value to write" in finding.message
+
+
+def test_a_substitute_that_the_own_policy_leaves_out_has_no_effect() -> None:
+    (finding,) = findings(
+        ("A.x > B.y", {"substitute": 5, "quality": "hold"}), pipes={"AB": {"quality": "substitute"}}
+    )
+    assert "substitute has no effect" in finding.message
+
+
+def test_queues_without_room_are_one_warning_that_names_the_pipes() -> None:
+    short = {"overflow": "queue", "queue_limit": 1}
+    (finding,) = findings("A.x > B.y", pipes={"AB": short, "BA": short, "CA": {"queue_limit": 1}})
+    assert (finding.severity, finding.rule) == (Severity.WARNING, "contradiction")
+    assert finding.message.startswith("overflow of AB and BA is queue, but with queue_limit 1")
 
 
 def test_one_contradiction_of_many_items_is_one_finding() -> None:

@@ -94,3 +94,9 @@ def test_a_short_namespace_table_changes_nothing() -> None:
 def test_index_ranges_meet_where_they_share_an_element(one: str, other: str, meet: bool) -> None:
     assert overlap(one, other) is meet
     assert overlap(other, one) is meet
+
+
+def test_nodes_of_the_target_have_one_spelling_too() -> None:
+    made = configuration(("A.x > B.y", {"target_node": "ns=2;s=y"}))
+    moves = moves_of(made, {"B": ["", "urn:own", "urn:plant"]})
+    assert list(moves.writers) == ["B/nsu=urn:plant;s=y"]
