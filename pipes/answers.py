@@ -1,12 +1,13 @@
-"""What became of the writes of a flow, and what follows from it for its items.
+"""What the written server answers, to writes and about its nodes, and what follows for the items.
 
-`pipes.writer` knows what became of a request; here an item is put in error, tried another way or
-forgiven, and what the server takes at all (source timestamps, statuses) is learned.
+`pipes.writer` knows what became of a request, `pipes.targets` what was read of a node; here an item
+is put in error, tried another way or forgiven, and what the server takes at all (source timestamps,
+statuses) is learned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Protocol
 
 from pipes.connections import ServerConnection
@@ -20,11 +21,15 @@ from pipes.core.outages import Outages
 from pipes.core.quality import Ability, writes_source_timestamp
 from pipes.core.retries import Retry, advise
 from pipes.core.status_codes import code_of, name_of
+from pipes.core.transfer import has_value
 from pipes.core.wanted import Pipe
 from pipes.delivery import kind_of
 from pipes.echoes import Echoes
 from pipes.faults import Faults
 from pipes.known import Known
+from pipes.newest import Newest
+from pipes.passing import Passing
+from pipes.targets import Targets
 from pipes.verify import ReadBack
 from pipes.writer import Writer
 
@@ -39,22 +44,19 @@ NODE_UNKNOWN: Final = code_of("BadNodeIdUnknown")
 
 
 class Owner(Protocol):
-    """The flow, as its answers see it."""
+    """The flow, with the parts of it that this needs."""
 
-    writer: Writer
+    newest: Newest
+    passing: Passing
     read_back: ReadBack
-
-    def offer_newest(self, handles: Iterable[int], *, is_retry: bool = False) -> None:
-        """Decide anew about the newest value of each."""
+    targets: Targets
+    writer: Writer
 
     def put_in_error(self, handle: int, status: int, message: str, *, retries: bool) -> None: ...
 
-    def read_target_again(self, handle: int) -> None:
-        """The written node is not what it was: nothing is written until it is known again."""
-
 
 class Answers:
-    """As `writer.Owner` and `verify.Owner`."""
+    """As `writer.Owner`, `verify.Owner` and `targets.Owner`."""
 
     def __init__(
         self,
@@ -130,10 +132,10 @@ class Answers:
         retry = advise(status).retry
         self._known.histories[handle].not_written()
         if retry is Retry.RETRY_NOW_WITHOUT and self._learn_refusal(handle, value):
-            self._owner.offer_newest((handle,))
+            self._owner.newest.offer((handle,))
         elif retry is Retry.CONVERT_AGAIN and not rules[handle].watches_type:
             rules[handle] = rules[handle].watching_type()
-            self._owner.read_target_again(handle)
+            self._read_target_again(handle)
         else:
             self._give_up(handle, value, status)
 
@@ -149,7 +151,7 @@ class Answers:
         if self._owner.writer.pending.withdraw(handle, for_good=not is_passing):
             self._faults.owe(handle)  # newer values have to wait as well
         if status == NODE_UNKNOWN:
-            self._owner.read_target_again(handle)
+            self._read_target_again(handle)
 
     def _tell_refused(self, handle: int, value: bytes, status: int) -> None:
         """The first refusal of an item, and one for another reason, is an event."""
@@ -157,6 +159,34 @@ class Answers:
         if before is None or before.status != status:
             why = f"{name_of(status)}: {advise(status).sentence}"
             self.incidents.add(Incident(Trouble.REFUSED, handle, value, why, status))
+
+    # -- its nodes ------------------------------------------------------------------------------
+
+    def targets_ready(self, handles: Collection[int]) -> None:
+        owner = self._owner
+        self.apply_ability()
+        for handle in handles:
+            history = self._known.histories[handle]
+            history.not_written()
+            present = owner.targets.infos[handle].value
+            if present is not None:
+                owner.writer.held[handle] = present
+                is_whole = self._known.rules[handle].writes is None
+                if history.last_good is None and is_whole and has_value(present):
+                    history.last_good = present
+        self._faults.clear(handles)
+        owner.newest.offer(handles, is_first=True)
+
+    def target_unusable(self, handle: int, status: int, message: str) -> None:
+        why = message or f"{name_of(status)}: {advise(status).sentence}"
+        self._owner.put_in_error(handle, status, f"at {self._writing.name}: {why}", retries=False)
+
+    def _read_target_again(self, handle: int) -> None:
+        """The node is not what it was, or is away: the newest value follows when it is known."""
+        owner = self._owner
+        owner.passing.distrust(handle)
+        owner.writer.pending.postpone(handle)
+        owner.targets.again(handle)
 
     # -- what the server takes ------------------------------------------------------------------
 

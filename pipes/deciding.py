@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Final, Protocol
+from typing import Final
 
 from pipes.core.binary import DecodeError
 from pipes.core.conversion import Rejected, TargetType
@@ -26,7 +26,7 @@ from pipes.passing import Passing
 from pipes.ranges import Ranges
 from pipes.targets import Targets
 from pipes.translation import Translator
-from pipes.waiting import Waiting
+from pipes.waiting import PutInError, Waiting
 from pipes.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -40,10 +40,6 @@ def _target(
 ) -> Target:
     """Thousands of items have a handful of different targets."""
     return Target(kind, value_rank, ability, dimensions)
-
-
-class PutInError(Protocol):
-    def __call__(self, handle: int, status: int, message: str, *, retries: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

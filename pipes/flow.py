@@ -12,6 +12,7 @@ filters         what the reader's server does not filter
 silences        values that do not come
 deciding        what is written for a value
 waiting         values that have to wait: conditions, intervals, holds, suspicions
+newest          newest values that are decided about anew
 delivery        the items that ask for more than their newest value
 writer          what is due, on its way, written
 answers         what became of writes, and what is learned of the written server
@@ -36,7 +37,7 @@ from pipes.core.outages import LOST, Outages
 from pipes.core.retries import advise
 from pipes.core.status_codes import code_of, name_of
 from pipes.core.stops import Stops
-from pipes.core.transfer import History, has_value, percent_deadband, rule_for
+from pipes.core.transfer import History, percent_deadband, rule_for
 from pipes.core.transform import InvalidTransformError
 from pipes.core.wanted import Item, Pipe
 from pipes.deciding import Deciding
@@ -48,6 +49,7 @@ from pipes.feed import Feed, Receiver
 from pipes.filters import Filters
 from pipes.initial import InitialWrites
 from pipes.known import Known
+from pipes.newest import Newest
 from pipes.passing import Passing
 from pipes.ranges import Ranges
 from pipes.sides import Sides
@@ -100,7 +102,7 @@ class Flow:
         self.outages, self.losses, self.stops = Outages(), Losses(), Stops()
         self.faults = Faults(now)
         self.echoes = Echoes(self.direction, guards, pipe.publishing_interval_ms, offer_again, now)
-        self.targets = Targets(self.name, self, now)
+        self.newest = Newest(known, self)
         self._put_writing_together(pipe, writer, gate)
         self._put_reading_together(pipe, reader, writer, is_reverse=is_reverse)
         self._put_deciding_together(pipe, reader, writer, is_reverse=is_reverse)
@@ -113,6 +115,7 @@ class Flow:
             self._now,
         )  # fmt: skip
         self.incidents = self.answers.incidents
+        self.targets = Targets(self.name, self.answers, self._now)
         self.writer = Writer(
             pipe.codec,
             self.answers,
@@ -137,7 +140,7 @@ class Flow:
         self._filters = Filters(reading.name, known, self.passing, self.feed)
         self.ranges = Ranges(self.name, self._filters, self._now)
         self.silences = Silences(
-            self.outages, known, self.faults, self, self._now,
+            self.outages, known, self.faults, self.newest, self._now,
             unmissed=self.echoes.handles if is_reverse else (),  # their source is the other side
             is_told_at_start=pipe.initial_write is not InitialWrite.NEVER,
         )  # fmt: skip
@@ -147,16 +150,18 @@ class Flow:
         self, pipe: Pipe, reading: ServerConnection, writing: ServerConnection, *, is_reverse: bool
     ) -> None:
         self.waiting = Waiting(
-            self._known, self.passing, self.writer, self.echoes, self.faults, self, self._now,
+            self.name, self._known, self.passing, self.writer, self.echoes, self.faults,
+            self.newest, self.put_in_error, self._now,
             way=(writing.name, reading.name),
             source=writing.name if is_reverse else reading.name,
+            receiver=self,
             feed=self.feed,
             new_feed=self._condition_feed if is_reverse else None,
         )  # fmt: skip
         self.conditions = self.waiting.conditions
         self.oscillations = self.waiting.oscillations
         self.throttle = self.waiting.throttle
-        self.translator = Translator(self.name, reading, writing, self)
+        self.translator = Translator(self.name, reading, writing, self.newest)
         self._initial = InitialWrites(pipe.initial_write, self.writer)
         around = DecisionSurroundings(
             self._known, self.targets, self.answers.ability, self.translator, self.echoes,
@@ -263,9 +268,9 @@ class Flow:
             self.silences.tick(now)
         due = self.faults.due(now) + self.waiting.due(now)
         if due:
-            self.offer_newest(due, is_retry=True)
+            self.newest.offer(due, is_retry=True)
         if self.writer.refresh and self.reading.session is not None:
-            self._refresh(now)
+            self.newest.refresh(now)
         if self.delivery is not None:
             self.delivery.tick(now)
         self.answers.learn_from_success()
@@ -433,81 +438,11 @@ class Flow:
         self.healed_subscriptions += 1
         log.info("%s: subscription made anew: %s", self.name, why)
 
-    # -- the newest values again ----------------------------------------------------------------
-
-    def offer_newest(
-        self, handles: Iterable[int], *, is_retry: bool = False, is_first: bool = False
-    ) -> None:
-        """Decide anew about the newest value of each handle; it has not been reported anew."""
-        if self.delivery is not None:
-            handles = self.delivery.newest_again(handles, is_first=is_first)
-        values: dict[int, bytes] = {}
-        for handle in handles:
-            newest = self.silences.reading(handle)
-            if newest is None:
-                continue
-            decided = self.deciding.again(handle, newest, is_retry=is_retry)
-            if decided is not None:
-                values[handle] = decided
-        if values or self.delivery is not None:
-            self.writer.offer(values)
+    # -- what others ask for --------------------------------------------------------------------
 
     def offer_one(self, handle: int) -> None:
         """The echo guard asks for the newest value of one handle, whatever came before."""
-        newest = self.silences.reading(handle)
-        decided = None if newest is None else self.deciding.decide(handle, newest)
-        if decided is not None:
-            self.writer.offer({handle: decided})
-
-    def structures_learned(self, handles: Collection[int]) -> None:
-        self.offer_newest(handles, is_retry=True)
-
-    def tell_of_outages(self, handles: Collection[int]) -> None:
-        self.passing.look_at(handles)
-        if self.delivery is not None:
-            handles = self.delivery.reported(handles)
-        self._not_as_first(handles, is_retry=True)
-
-    def _refresh(self, now: float) -> None:
-        """Write the newest value of items again that were not written for so long."""
-        due = [handle for handle in self.writer.refresh.due(now) if self.writer.counts[handle]]
-        for handle in due:
-            self._known.histories[handle].not_written()  # no change is needed for this one
-        self._not_as_first(due)
-
-    def _not_as_first(self, handles: Collection[int], *, is_retry: bool = False) -> None:
-        """Decide about the newest values; what is said of a value to come is not said of them."""
-        first = self._known.first
-        next_first = first.intersection(handles)
-        first -= next_first
-        self.offer_newest(handles, is_retry=is_retry)
-        first |= next_first
-
-    # -- written nodes --------------------------------------------------------------------------
-
-    def targets_ready(self, handles: Collection[int]) -> None:
-        self.answers.apply_ability()
-        for handle in handles:
-            history = self._known.histories[handle]
-            history.not_written()
-            present = self.targets.infos[handle].value
-            if present is not None:
-                self.writer.held[handle] = present
-                is_whole = self._known.rules[handle].writes is None
-                if history.last_good is None and is_whole and has_value(present):
-                    history.last_good = present
-        self.faults.clear(handles)
-        self.offer_newest(handles, is_first=True)
-
-    def target_unusable(self, handle: int, status: int, message: str) -> None:
-        why = message or f"{name_of(status)}: {advise(status).sentence}"
-        self.put_in_error(handle, status, f"at {self.writing.name}: {why}", retries=False)
-
-    def read_target_again(self, handle: int) -> None:
-        """The node is not what it was, or is away: the newest value follows when it is known."""
-        self.passing.distrust(handle)
-        self.writer.pending.postpone(handle)
-        self.targets.again(handle)
+        self.newest.offer_one(handle)
 
     def _read_overdue_echoes(self, now: float) -> None:
         """An echo that does not come is settled by reading the written side."""

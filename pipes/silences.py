@@ -17,7 +17,7 @@ MOST_AT_ONCE: Final = 3_000
 
 
 class Owner(Protocol):
-    """The flow, as its silences see it."""
+    """The newest values of the flow, as its silences see them."""
 
     def tell_of_outages(self, handles: Collection[int]) -> None:
         """Decide about the newest values of these: that they do not come is one by now."""

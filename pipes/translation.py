@@ -37,7 +37,7 @@ _LOOKED_AT_ALWAYS: Final = frozenset(
 
 
 class Owner(Protocol):
-    """The flow, as its translator sees it."""
+    """The newest values of the flow, as its translator sees them."""
 
     def structures_learned(self, handles: Collection[int]) -> None:
         """The newest values of these handles can be translated now, or refused for good."""

@@ -25,15 +25,13 @@ from pipes.writer import Writer
 MOST_AT_ONCE: Final = 3_000
 
 
-class Owner(Receiver, Protocol):
-    """The flow, as what waits in it sees it."""
-
-    name: str
-
-    def offer_newest(self, handles: Iterable[int], *, is_retry: bool = False) -> None:
+class NewestValues(Protocol):
+    def offer(self, handles: Iterable[int], *, is_retry: bool = False) -> None:
         """Decide anew about the newest value of each."""
 
-    def put_in_error(self, handle: int, status: int, message: str, *, retries: bool) -> None: ...
+
+class PutInError(Protocol):
+    def __call__(self, handle: int, status: int, message: str, *, retries: bool) -> None: ...
 
 
 class Waiting:
@@ -41,35 +39,39 @@ class Waiting:
 
     def __init__(
         self,
+        name: str,
         known: Known,
         passing: Passing,
         writer: Writer,
         echoes: Echoes,
         faults: Faults,
-        owner: Owner,
+        newest: NewestValues,
+        put_in_error: PutInError,
         now: Callable[[], float],
         *,
         way: tuple[str, str],
         source: str,
+        receiver: Receiver,
         feed: Feed,
         new_feed: Callable[[Receiver], Feed] | None,
     ) -> None:
         """``way``: the server that is written, and the one that is read; ``source`` is either.
 
-        ``feed`` and ``new_feed`` are those of `Conditions`.
+        ``receiver``, ``feed`` and ``new_feed`` are those of `Conditions`.
         """
         self._known = known
         self._passing = passing
         self._writer = writer
         self._echoes = echoes
         self._faults = faults
-        self._owner = owner
+        self._newest = newest
+        self._put_in_error = put_in_error
         self._holds: dict[int, float] = {}  # handle -> when to decide again
         self._due_soon: dict[int, None] = {}  # to be decided about anew, some in each tick
         self._written_before = 0
         self.throttle = Throttle(self._interval_over, now)
-        self.conditions = Conditions(source, owner, self, feed, new_feed)
-        self.oscillations = Oscillations(owner.name, way, self, now)
+        self.conditions = Conditions(source, receiver, self, feed, new_feed)
+        self.oscillations = Oscillations(name, way, self, now)
 
     # -- what waits -----------------------------------------------------------------------------
 
@@ -128,13 +130,13 @@ class Waiting:
         self._echoes.not_written(handle)
 
     def _interval_over(self, handles: list[int]) -> None:
-        self._owner.offer_newest(handles, is_retry=True)
+        self._newest.offer(handles, is_retry=True)
 
     def _offer_in_parts(self) -> None:
         part = list(islice(self._due_soon, MOST_AT_ONCE))
         for handle in part:
             del self._due_soon[handle]
-        self._owner.offer_newest(part)
+        self._newest.offer(part)
 
     # -- conditions -----------------------------------------------------------------------------
 
@@ -169,12 +171,12 @@ class Waiting:
         fault = self._faults.current.get(handle)
         if fault is None or fault.message != why:
             self.withhold(handle, why)
-            self._owner.put_in_error(handle, 0, why, retries=False)
+            self._put_in_error(handle, 0, why, retries=False)
 
     def release(self, handle: int, said: str) -> None:
         self.acquit(handle, said)
         self._known.histories[handle].not_written()
-        self._owner.offer_newest((handle,), is_retry=True)
+        self._newest.offer((handle,), is_retry=True)
 
     def acquit(self, handle: int, said: str) -> None:
         if self._known.held_back.get(handle) == said:
