@@ -170,7 +170,7 @@ class Answers:
             history.not_written()
             present = owner.targets.infos[handle].value
             if present is not None:
-                owner.writer.held[handle] = present
+                owner.writer.written.held[handle] = present
                 is_whole = self._known.rules[handle].writes is None
                 if history.last_good is None and is_whole and has_value(present):
                     history.last_good = present

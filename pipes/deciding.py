@@ -196,7 +196,7 @@ class Deciding:
         is_first = handle in self._known.first
         self._known.first.discard(handle)
         if not has_fixed_size(written):
-            around.writer.bulky.add(handle)
+            around.writer.sizes.bulky.add(handle)
         watched = handle in around.echoes.handles
         if not watched and self._may_pass(handle):
             around.passing.spare(handle, value, rule, target)

@@ -69,7 +69,7 @@ class Surroundings:
 
 
 class Delivery:
-    """As `writer.Due`."""
+    """As `due.Due`."""
 
     def __init__(self, latest: Pending, pipe: Pipe, around: Surroundings) -> None:
         self.handles: set[int] = set()
@@ -189,7 +189,7 @@ class Delivery:
         for handle in self.handles:
             self._lose(Cause.ENDED, self._queue.empty(handle))
 
-    # -- as `writer.Due` ------------------------------------------------------------------------
+    # -- as `due.Due` ------------------------------------------------------------------------
 
     @property
     def limit(self) -> int:

@@ -135,7 +135,7 @@ class Flow:
         known = self._known
         self._sides = Sides(pipe, is_reverse=is_reverse)
         self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
-        self.passing = Passing(known, writing, lambda: self.writer.held)
+        self.passing = Passing(known, writing, self.writer.written)
         self._parts = ArrayParts(known, reading)
         self._filters = Filters(reading.name, known, self.passing, self.feed)
         self.ranges = Ranges(self.name, self._filters, self._now)

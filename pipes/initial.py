@@ -28,7 +28,7 @@ class InitialWrites:
         """What was written stays known: the next session begins with what the target has then."""
         if self._policy is not InitialWrite.NEVER:
             return
-        held, counts = self._writer.held, self._writer.counts
+        held, counts = self._writer.written.held, self._writer.written.counts
         for handle, count in counts.items():
             if count and handle in held and self._settled.get(handle, (b"", 0))[1] != count:
                 self._settled[handle] = held[handle], count
@@ -47,7 +47,7 @@ class InitialWrites:
             return False
         if self._policy is InitialWrite.NEVER:
             return self._is_no_change(handle, written)
-        held = self._writer.held.get(handle)
+        held = self._writer.written.held.get(handle)
         if held is None:
             return False
         if self._writer.keep_timestamps and handle not in self._writer.bare:
@@ -55,10 +55,10 @@ class InitialWrites:
         return comparable(held) == comparable(written)
 
     def _is_no_change(self, handle: int, written: bytes) -> bool:
-        count = self._writer.counts[handle]
+        count = self._writer.written.counts[handle]
         before, at_count = self._settled.get(handle, (None, 0))
         if before is None or at_count != count:
-            before = self._writer.held.get(handle) if count else written
+            before = self._writer.written.held.get(handle) if count else written
         if before is None or comparable(before) != comparable(written):
             return False
         self._settled[handle] = before, count

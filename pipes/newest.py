@@ -65,7 +65,7 @@ class Newest:
     def refresh(self, now: float) -> None:
         """Write the newest value of items again that were not written for so long."""
         writer = self._flow.writer
-        due = [handle for handle in writer.refresh.due(now) if writer.counts[handle]]
+        due = [handle for handle in writer.refresh.due(now) if writer.written.counts[handle]]
         for handle in due:
             self._known.histories[handle].not_written()  # no change is needed for this one
         self._not_as_first(due)

@@ -8,7 +8,7 @@ ours, an item in error, an echo to suppress.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from operator import itemgetter
 from typing import Final
 
@@ -16,6 +16,7 @@ from pipes.connections import ServerConnection
 from pipes.core.bulk import Scaling, scaled
 from pipes.core.transfer import Rule, Target, bulk_scaling, passes_untouched
 from pipes.known import Known
+from pipes.written import Written
 
 HAS_STATUS: Final = 0x02
 #: No encoding byte: the mark of a handle in ``unseen`` whose numbers are scaled in bulk.
@@ -27,10 +28,7 @@ _WITHOUT_STATUS: Final = bytes(mask for mask in range(256) if not mask & HAS_STA
 
 
 class Passing:
-    def __init__(
-        self, known: Known, writing: ServerConnection, held: Callable[[], Mapping[int, bytes]]
-    ) -> None:
-        """``held``: what the written server is known to hold."""
+    def __init__(self, known: Known, writing: ServerConnection, written: Written) -> None:
         self.unseen: dict[int, int] = {}
         """Handle -> the byte of type and rank that its value must have."""
         self.scalings: dict[int, Scaling] = {}
@@ -39,7 +37,7 @@ class Passing:
         """Those whose values need a look if they have a status."""
         self._known = known
         self._writing = writing
-        self._held = held
+        self._written = written
 
     # -- many values ----------------------------------------------------------------------------
 
@@ -110,7 +108,7 @@ class Passing:
                 continue
             value = self._known.last.get(handle)
             if value is None or value[0] & HAS_STATUS:
-                value = self._held().get(handle)
+                value = self._written.held.get(handle)
             elif self.unseen[handle] == SCALED:
                 value = scaled({handle: value}, self.scalings).get(handle)
             if value is not None:

@@ -168,7 +168,7 @@ def item_status(runner: PipeRunner, item: Item) -> Body:
     state, reason = item_state(runner, item)
     flow = _leading(runner, item)
     newest = flow.last.get(item.id)
-    writes = sum(one.writer.counts[item.id] for one in _flows(runner, item))
+    writes = sum(one.writer.written.counts[item.id] for one in _flows(runner, item))
     is_dry = runner.pipe.dry_run
     return {
         "state": state.value,
@@ -206,12 +206,12 @@ def _value(value: bytes | None) -> Body | None:
 
 def _written(runner: PipeRunner, item: Item) -> Body | None:
     """What was written last, or would have been; of an item of both directions, in either."""
-    writers = [flow.writer for flow in _flows(runner, item) if item.id in flow.writer.written_at]
+    writers = [flow.writer for flow in _flows(runner, item) if item.id in flow.writer.written.at]
     if not writers:
         return None
-    newest = max(writers, key=lambda writer: writer.written_at[item.id])
+    newest = max((writer.written for writer in writers), key=lambda done: done.at[item.id])
     body = _value(newest.held.get(item.id)) or {"value": None, "status": None}
-    at = datetime.fromtimestamp(newest.written_at[item.id] / 1e9, UTC)
+    at = datetime.fromtimestamp(newest.at[item.id] / 1e9, UTC)
     return {
         "value": body["value"],
         "status": body["status"],

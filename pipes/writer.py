@@ -1,7 +1,7 @@
 """The writing half of a flow: what is due, what is on its way, what became of it.
 
 ``pending`` conflates: the newest value of an item wins, and two writes of one item are never on
-their way together. ``held`` is what the server is known to hold. A write whose answer does not
+their way together. A write whose answer does not
 come is *unknown*: the session is given up, so that its bytes cannot land later, and the newest
 value is written again in the next one.
 """
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Final, Protocol
@@ -25,26 +24,20 @@ from pipes.core.ledger import Batch, Ledger
 from pipes.core.pending import Pending
 from pipes.core.refresh import Refresh
 from pipes.core.retries import Retry, advise
-from pipes.core.sizes import ValueLimits, excess
 from pipes.core.splice import strip_source_timestamps
 from pipes.core.status_codes import name_of
 from pipes.core.values import is_bad, unix_to_ticks
 from pipes.core.window import Window
+from pipes.due import Due
 from pipes.opcua.dry_run import DryRunLane
 from pipes.opcua.lane import WriteLane, WriteOutcome
 from pipes.opcua.session import Session
+from pipes.request_sizes import RequestSizes
 from pipes.verify import ReadBack
+from pipes.written import Written
 
 LARGEST_BATCH: Final = 5_000
-#: Values of no fixed size fill one request up to here; a larger one goes alone.
-LARGEST_REQUEST: Final = 1 << 20
-#: A value of this size that was alone on its way when a session ended may be why, in bytes; after
-#: so many times it is.
-SUSPICIOUS_SIZE: Final = 1 << 16
-MOST_LOSSES: Final = 2
 SAMPLES_PER_BATCH: Final = 2
-#: Written values that wait to be entered in the tables; this bounds their memory.
-FOLD_AT: Final = 4_000
 #: A value of fixed size, at most: a Guid with status and time, in bytes.
 SMALL_SIZE: Final = 30
 ANSWERED_TOO_LATE: Final = "the answer came when its session was over"
@@ -74,53 +67,6 @@ class Owner(Protocol):
         """Nobody knows whether the server took these."""
 
 
-class Due(Protocol):
-    """What is to be written: `Pending`, or `delivery.Delivery` where some items have queues.
-
-    A batch that was taken is busy until one of the methods that take a batch is told of it.
-    """
-
-    limit: int
-
-    @property
-    def conflated(self) -> int: ...
-
-    def __len__(self) -> int: ...
-
-    def put(self, values: Mapping[int, bytes]) -> None: ...
-
-    def take(self, limit: int) -> dict[int, bytes]: ...
-
-    def done(self, batch: Collection[int]) -> None:
-        """The server took these, or they are not to be written."""
-
-    def retry(self, batch: Mapping[int, bytes]) -> None:
-        """These were not sent, or the server did not look at them."""
-
-    def unknown(self, batch: Mapping[int, bytes]) -> None:
-        """Nobody knows whether the server took these."""
-
-    def abandoned(self, batch: Mapping[int, bytes]) -> None:
-        """As `unknown`, of a session that is over while the next one may be there."""
-
-    def declined(self, handle: int) -> None:
-        """The server refused this one; `withdraw` or `postpone` may follow."""
-
-    def withdraw(self, handle: int, *, for_good: bool) -> bool:
-        """Hold back what waits of an item in error; ``for_good``: the refused value never goes.
-
-        Returns whether something is left to write when the item may be tried again.
-        """
-
-    def postpone(self, handle: int) -> None:
-        """Hold back what waits of an item until its node is known again."""
-
-    def clear(self) -> None:
-        """The session is over."""
-
-    def forget(self, handles: Iterable[int]) -> None: ...
-
-
 class Writer:
     def __init__(
         self,
@@ -138,11 +84,7 @@ class Writer:
         self.dry_run = dry_run
         self.would_write = 0
         self.window = Window()
-        self._held: dict[int, bytes] = {}
-        self._written_at: dict[int, int] = {}
-        self._counts: Counter[int] = Counter()
-        self._unfolded: list[tuple[Mapping[int, bytes], int]] = []  # batches written, and when
-        self._unfolded_values = 0
+        self.written = Written()
         self.in_error: set[int] = set()
         self.watched: set[int] = set()
         self.writes = 0
@@ -152,7 +94,7 @@ class Writer:
         self.gate_was_shut = False
         self.latency = Latency()
         self.keep_timestamps = True
-        self.bulky: set[int] = set()  # handles whose values have no fixed size
+        self.sizes = RequestSizes()
         self.ledger = Ledger(time.time_ns())
         self.origins: dict[int, bytes] = {}  # what the source said, where another value is due
         self.read_back: ReadBack | None = None  # there is one when an item asks for it
@@ -166,51 +108,9 @@ class Writer:
         self._connection: ServerConnection | None = None
         self._lane: WriteLane | None = None
         self._limit = LARGEST_BATCH
-        self._value_limits = ValueLimits()
-        self._losses: dict[int, tuple[int, int]] = {}  # handle -> how often, size
         self._paused_until = 0.0
         self._is_flushing = False
         self._answered_one = asyncio.Event()
-
-    # -- what was written -----------------------------------------------------------------------
-
-    @property
-    def held(self) -> dict[int, bytes]:
-        """What the server is known to hold."""
-        self._fold()
-        return self._held
-
-    @property
-    def written_at(self) -> dict[int, int]:
-        """When each handle was written last, in ns of UTC."""
-        self._fold()
-        return self._written_at
-
-    @property
-    def counts(self) -> Counter[int]:
-        """How often each handle was written."""
-        self._fold()
-        return self._counts
-
-    def _note(self, batch: Mapping[int, bytes], wall_ns: int) -> None:
-        self._unfolded.append((batch, wall_ns))
-        self._unfolded_values += len(batch)
-        if self._unfolded_values >= FOLD_AT:
-            self._fold()
-
-    def _fold(self) -> None:
-        """Enter the batches in the tables of all handles.
-
-        In one go: a table of thousands is in no cache when a batch of a few hundred comes.
-        """
-        if not self._unfolded:
-            return
-        for batch, wall_ns in self._unfolded:
-            self._held.update(batch)
-            self._written_at.update(dict.fromkeys(batch, wall_ns))
-            self._counts.update(batch.keys())
-        self._unfolded.clear()
-        self._unfolded_values = 0
 
     # -- sending --------------------------------------------------------------------------------
 
@@ -218,10 +118,10 @@ class Writer:
         self._connection = connection
         self._lane = DryRunLane() if self.dry_run else session.lane(self._codec)
         self._limit = min(LARGEST_BATCH, session.limits.write or LARGEST_BATCH)
-        self._value_limits = session.value_limits
+        self.sizes.limits = session.value_limits
         self._paused_until = self.pause = 0.0
         self.window = Window()
-        self.held.clear()
+        self.written.held.clear()
 
     def disconnected(self) -> None:
         """What was due is decided anew in the next session, with what its nodes are then."""
@@ -241,14 +141,11 @@ class Writer:
         gone = set(handles)
         self.pending.forget(gone)
         self.refresh.forget(gone)
-        held, written_at, counts = self.held, self.written_at, self.counts
+        self.written.forget(gone)
+        self.sizes.forget(gone)
         for handle in gone:
-            held.pop(handle, None)
-            written_at.pop(handle, None)
-            counts.pop(handle, None)
-            self._losses.pop(handle, None)
             self.origins.pop(handle, None)
-        for handles_of in (self.in_error, self.watched, self.bulky, self.bare):
+        for handles_of in (self.in_error, self.watched, self.bare):
             handles_of.difference_update(gone)
 
     def originates(self, handle: int, value: bytes, due: bytes) -> None:
@@ -281,7 +178,7 @@ class Writer:
         while self.window.may_send and (batch := self.pending.take(self._limit)):
             if self.watched and not (batch := self._without_echoes(batch)):
                 continue
-            if self.bulky and not (batch := self._of_bearable_size(batch)):
+            if self.sizes.bulky and not (batch := self._of_bearable_size(batch)):
                 continue
             if not self._send(lane, batch, now):
                 return
@@ -299,52 +196,18 @@ class Writer:
 
     def _of_bearable_size(self, batch: dict[int, bytes]) -> dict[int, bytes]:
         """What may go in one request: nothing too large for the server, and not too much."""
-        if self.bulky.isdisjoint(batch):
+        if self.sizes.bulky.isdisjoint(batch):
             return batch
-        sizes = list(map(len, batch.values()))
-        limits = self._value_limits
-        if self._losses or max(sizes) > limits.least > 0:
-            self._refuse_too_large(batch)
-        most = min(LARGEST_REQUEST, limits.message or LARGEST_REQUEST)
-        return batch if sum(sizes) <= most else self._first_part(batch, most)
-
-    def _refuse_too_large(self, batch: dict[int, bytes]) -> None:
-        for handle, value in list(batch.items()):
-            why = excess(value, self._value_limits) or self._blamed(handle, value)
-            if not why:
-                continue
+        for handle, why in self.sizes.too_large(batch).items():
             del batch[handle]
             self.pending.done((handle,))
             if handle in self.watched:
                 self._owner.settled(handle, WriteResult.REFUSED)
             self._owner.too_large(handle, why)
-
-    def _first_part(self, batch: dict[int, bytes], most: int) -> dict[int, bytes]:
-        """As many of the first values as fit, one at least; the others are due again."""
-        part: dict[int, bytes] = {}
-        left = most
-        for handle, value in batch.items():
-            left -= len(value)
-            if left < 0 and part:
-                break
-            part[handle] = value
-        self._take_back({h: value for h, value in batch.items() if h not in part})
+        part, rest = self.sizes.first_part(batch)
+        if rest:
+            self._take_back(rest)
         return part
-
-    def _blamed(self, handle: int, value: bytes) -> str:
-        """Why a value is not tried again although the server names no limit for it."""
-        times, size = self._losses.get(handle, (0, 0))
-        if times < MOST_LOSSES or len(value) < size:
-            return ""
-        return f"the connection ended {times} times while a value of {size} bytes was written"
-
-    def _note_loss(self, batch: Mapping[int, bytes]) -> None:
-        """A session ended, or did not answer, with this request on its way."""
-        if len(batch) != 1:
-            return
-        ((handle, value),) = batch.items()
-        if len(value) >= SUSPICIOUS_SIZE:
-            self._losses[handle] = (self._losses.get(handle, (0, 0))[0] + 1, len(value))
 
     def _send(self, lane: WriteLane, batch: dict[int, bytes], now: float) -> bool:
         wire = batch if self.keep_timestamps and not self.bare else self._without_timestamps(batch)
@@ -369,7 +232,7 @@ class Writer:
     def _size_of(self, entry: Batch) -> int:
         """About; values of fixed size are not looked at."""
         size = sum(map(len, entry.origins.values()))
-        if self.bulky:
+        if self.sizes.bulky:
             return size + sum(map(len, entry.sent.values()))
         return size + SMALL_SIZE * len(entry.sent)
 
@@ -416,7 +279,7 @@ class Writer:
         elif outcome.results is None:
             if not self.dry_run:
                 self.ledger.acked(entry)
-            self._written(entry)
+            self._acknowledged(entry)
         else:
             self._some_refused(entry, outcome.results)
         self.flush()
@@ -428,21 +291,19 @@ class Writer:
         self.flush()
 
     def _note_unknown(self, entry: Batch, why: str) -> None:
-        self._note_loss(entry.sent)
+        self.sizes.lost(entry.sent)
         if self.dry_run:
             return
         self.unknown += len(entry.sent)
         self.ledger.unanswered(entry, why)
         self._owner.unanswered(entry.sent, why)
 
-    def _written(self, entry: Batch) -> None:
+    def _acknowledged(self, entry: Batch) -> None:
         batch, wall_ns = entry.sent, time.time_ns()
         self.pause = 0.0
-        if self._losses:
-            for handle in batch.keys() & self._losses.keys():
-                del self._losses[handle]
+        self.sizes.written(batch)
         self.pending.done(batch)
-        self._note(batch, wall_ns)
+        self.written.note(batch, wall_ns)
         if self.refresh:
             self.refresh.written(batch.keys(), self._now())
         if self.dry_run:
@@ -481,7 +342,7 @@ class Writer:
         batch = entry.sent
         statuses = dict(zip(batch, results, strict=True))
         refused = {handle: status for handle, status in statuses.items() if is_bad(status)}
-        self._written(self.ledger.split(entry, statuses, refused))
+        self._acknowledged(self.ledger.split(entry, statuses, refused))
         for handle, status in refused.items():
             self._refused(handle, batch[handle], status)
 
@@ -521,6 +382,6 @@ class Writer:
         self.window.failed()
         self._leave_open(entry.asked)
         for handle in entry.sent:
-            self.held.pop(handle, None)
+            self.written.held.pop(handle, None)
         if self._connection is not None:
             self._connection.give_up_session(why)

@@ -625,8 +625,8 @@ class TestDryRun:
 
         writer = played.flow.writer
         assert server.written == []
-        assert (writer.writes, writer.would_write, writer.counts[1]) == (0, 2, 2)
-        assert number_in(writer.held[1]) == 13.0
+        assert (writer.writes, writer.would_write, writer.written.counts[1]) == (0, 2, 2)
+        assert number_in(writer.written.held[1]) == 13.0
 
     async def test_nothing_is_learned_from_a_write_that_was_not_made(self):
         played, _ = await connected(item(1), pipe=DRY)

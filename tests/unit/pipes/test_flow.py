@@ -475,8 +475,8 @@ async def test_numbers_are_scaled_in_bulk_and_a_bad_one_puts_its_status_on_the_l
     for number in (5.0, 6.0, 7.0):
         played.come(i1=double(number), i2=double(number))
         server.answer()
-    held = played.flow.writer.held
+    held = played.flow.writer.written.held
     assert (number_in(held[1]), number_in(held[2])) == (15.0, 7.0)
     played.come(i1=no_value(0x80000000), i2=double(8.0))
     server.answer()
-    assert played.flow.writer.held[1] == double(15.0, status=0x80000000)
+    assert played.flow.writer.written.held[1] == double(15.0, status=0x80000000)

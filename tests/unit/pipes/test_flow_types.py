@@ -17,7 +17,7 @@ from pipes.core.status_codes import code_of
 from pipes.core.structures import FieldLayout, Layout, StructureKind
 from pipes.core.values import DataValue, ExtensionObject, NodeId, Variant, VariantType
 from pipes.opcua.written import TargetInfo
-from pipes.writer import LARGEST_REQUEST, SUSPICIOUS_SIZE
+from pipes.request_sizes import LARGEST_REQUEST, SUSPICIOUS_SIZE
 from tests.unit.pipes.flows import PlayedFlow, double, item, play_targets, settle
 
 UA = "http://opcfoundation.org/UA/"
@@ -248,7 +248,7 @@ class TestParts:
 class TestSizes:
     async def test_a_value_too_large_for_the_server_is_refused_and_the_others_go(self):
         played, _, writer = await connected(T.BYTE_STRING, item(1), item(2), item(3))
-        played.flow.writer._value_limits = ValueLimits(byte_string=100)
+        played.flow.writer.sizes.limits = ValueLimits(byte_string=100)
         played.come(
             i1=value(T.BYTE_STRING, bytes(101)),
             i2=value(T.BYTE_STRING, bytes(100)),
@@ -266,7 +266,7 @@ class TestSizes:
 
     async def test_a_value_that_passes_unseen_is_measured_too(self):
         played, _, writer = await connected(T.STRING, item(1))
-        played.flow.writer._value_limits = ValueLimits(string=10)
+        played.flow.writer.sizes.limits = ValueLimits(string=10)
         played.come(i1=value(T.STRING, "short"))
         writer.answer()
         assert 1 in played.flow.passing.unseen
@@ -367,7 +367,7 @@ class TestSizes:
 async def test_a_double_is_never_measured():
     played, _, writer = await connected(T.DOUBLE, item(1))
     played.come(i1=double(1.0))
-    assert played.flow.writer.bulky == set()
+    assert played.flow.writer.sizes.bulky == set()
     assert len(writer.written) == 1
     assert struct.unpack_from("<d", writer.written[0][1], 2) == (1.0,)
 
@@ -407,7 +407,7 @@ class TestSamples:
     async def test_a_sample_too_large_for_the_server_is_lost_and_the_next_one_goes(self):
         wanted = item(1, kind=ItemKind.QUEUE)
         played, _, writer = await connected(T.BYTE_STRING, wanted)
-        played.flow.writer._value_limits = ValueLimits(byte_string=100)
+        played.flow.writer.sizes.limits = ValueLimits(byte_string=100)
         played.come(i1=value(T.BYTE_STRING, bytes(101)))
         played.come(i1=value(T.BYTE_STRING, b"small"))
         await played.tick(1.1)
