@@ -22,7 +22,7 @@ from pipes.core.fields import Body
 from pipes.core.findings import Finding, Severity, in_order, listed
 from pipes.core.lint_settings import settings_findings
 from pipes.core.loops import Loop, Untold, find_loops
-from pipes.core.moves import BETWEEN, Moves, Tables, moves_of, overlap
+from pipes.core.moves import BETWEEN, Moves, Tables, meeting_items, moves_of, overlap
 
 LOOP: Final = "loop"
 LOOP_NOT_CHECKED: Final = "loop_not_checked"
@@ -78,7 +78,7 @@ def lint_pipe(
 def _move_findings(
     configuration: Configuration, tables: Tables | None, call: Call
 ) -> Iterator[Finding]:
-    moves = moves_of(configuration, tables)
+    moves = moves_of(configuration, tables, meeting_items(configuration, tables))
     yield from _onto_itself(moves, call)
     yield from _loops(moves, call)
     yield from _two_writers(moves, call)

@@ -7,9 +7,10 @@ no dry run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from pipes.core.configuration import Configuration
 from pipes.core.endpoint_identity import representatives
@@ -89,22 +90,100 @@ class Moves:
 
 
 def places(body: Body, side: Side) -> tuple[str, str]:
-    """Source and target of an item as places; 30,000 items are asked with every save."""
-    source: str = body["source_node"]  # type: ignore[assignment]  # checked
-    target: str = body["target_node"]  # type: ignore[assignment]
+    """Source and target of an item as places."""
     before_source, before_target, source_spelling, target_spelling = side
-    if source_spelling is not None and source.startswith(source_spelling.prefixes):
-        source = source_spelling.of(source)
-    if target_spelling is not None and target.startswith(target_spelling.prefixes):
-        target = target_spelling.of(target)
+    (source,) = _spelled([body["source_node"]], source_spelling)
+    (target,) = _spelled([body["target_node"]], target_spelling)
     return before_source + source, before_target + target
 
 
-def moves_of(configuration: Configuration, tables: Tables | None = None) -> Moves:
-    """All that moves values. ``tables`` are the namespace tables of servers that are known."""
+def meeting_items(configuration: Configuration, tables: Tables | None = None) -> list[int]:
+    """The items that write a node which is read, or written, by any item; in order.
+
+    No others can be part of a loop or a conflict. Few items do, and 30,000 are asked with every
+    save: so this compares whole lists of nodes, and looks at no item by itself.
+    """
+    sides = _sides(configuration, tables or {})
+    read: defaultdict[str, set[str]] = defaultdict(set)
+    written: defaultdict[str, set[str]] = defaultdict(set)
+    shared: defaultdict[str, set[str]] = defaultdict(set)
+    writing: list[tuple[str, list[int], list[str]]] = []
+    for (pipe, direction), (numbers, sources, targets) in _grouped(configuration, sides).items():
+        before_source, before_target, source_spelling, target_spelling = sides[pipe]
+        ends = [
+            (before_source, _spelled(sources, source_spelling)),
+            (before_target, _spelled(targets, target_spelling)),
+        ]
+        for (reads, from_nodes), (writes, to_nodes) in _turned(ends, direction):
+            read[reads].update(from_nodes)
+            nodes = set(to_nodes)
+            shared[writes] |= nodes & written[writes]
+            if len(nodes) < len(to_nodes):
+                shared[writes] |= {node for node, count in Counter(to_nodes).items() if count > 1}
+            written[writes] |= nodes
+            writing.append((writes, numbers, to_nodes))
+    for server, nodes in written.items():
+        shared[server] |= nodes & read[server]
+    return sorted(
+        {
+            number
+            for server, numbers, to_nodes in writing
+            if (meeting := shared[server])
+            for number, node in zip(numbers, to_nodes, strict=True)
+            if node in meeting
+        }
+    )
+
+
+_Group = tuple[list[int], list[Any], list[Any]]
+
+
+def _grouped(
+    configuration: Configuration, sides: Mapping[str, Side]
+) -> dict[tuple[str, object], _Group]:
+    """Items that are switched on, their source and their target nodes, by pipe and direction."""
+    groups: defaultdict[tuple[Any, object], _Group] = defaultdict(lambda: ([], [], []))
+    for number, body in configuration.items.items():
+        if body.get("enabled", True) is not False:
+            numbers, sources, targets = groups[body["pipe"], body.get("direction")]
+            numbers.append(number)
+            sources.append(body["source_node"])
+            targets.append(body["target_node"])
+    return {key: group for key, group in groups.items() if key[0] in sides}
+
+
+def _spelled(nodes: list[Any], spelling: Spelling | None) -> list[str]:
+    if spelling is None:
+        return nodes
+    prefixes, spell = spelling.prefixes, spelling.of
+    return [spell(node) if node.startswith(prefixes) else node for node in nodes]
+
+
+End = tuple[str, list[str]]
+
+
+def _turned(ends: list[End], direction: object) -> Iterator[tuple[End, End]]:
+    """What is read and what is written, once for each way of the direction."""
+    source, target = ends
+    if direction != "reverse":
+        yield source, target
+    if direction not in {None, "forward"}:
+        yield target, source
+
+
+def moves_of(
+    configuration: Configuration,
+    tables: Tables | None = None,
+    items: Iterable[int] | None = None,
+) -> Moves:
+    """All that moves values, or what these ``items`` move.
+
+    ``tables`` are the namespace tables of servers that are known.
+    """
     moves = Moves(configuration, _sides(configuration, tables or {}))
     sides, writers, readers = moves.sides, moves.writers, moves.readers
-    for number, body in configuration.items.items():
+    for number in configuration.items if items is None else items:
+        body = configuration.items[number]
         side = sides.get(body["pipe"])  # type: ignore[arg-type]
         if side is None or body.get("enabled", True) is False:
             continue

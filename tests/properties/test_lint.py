@@ -12,7 +12,8 @@ from pipes.core.draft import Draft
 from pipes.core.fields import Kind
 from pipes.core.findings import Severity
 from pipes.core.lint import lint
-from pipes.core.moves import Move, moves_of, overlap
+from pipes.core.loops import find_loops
+from pipes.core.moves import Move, meeting_items, moves_of, overlap
 from tests.unit.pipes.core.lint_cases import configuration
 
 PLACES = st.builds("{}.{}".format, st.sampled_from("AB"), st.sampled_from("xyz"))
@@ -51,6 +52,16 @@ def has_loop(moves: list[Move]) -> bool:
         return False
 
     return any(leads_back([move]) for move in moves)
+
+
+@given(MOVES)
+def test_items_that_meet_nobody_are_in_no_finding(moves: list[Any]) -> None:
+    """The linter looks at those that meet alone: with all of them it would find the same."""
+    made = configuration(*moves)
+    some, every = moves_of(made, None, meeting_items(made)), moves_of(made)
+    assert some.onto_itself == every.onto_itself
+    assert some.more_writers == every.more_writers
+    assert list(find_loops(some)) == list(find_loops(every))
 
 
 def errors(made: Configuration, rule: str) -> list[tuple[int, ...]]:

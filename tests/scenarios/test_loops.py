@@ -147,7 +147,7 @@ def test_f52_a_loop_that_nobody_sees_is_guarded_and_others_go_on(
 
 @pytest.mark.node
 def test_what_cannot_work_at_the_servers_is_told_before_it_fails(shared_station, shared_plant):
-    """Missing nodes, rights, shapes and a server that is away; read from two makers."""
+    """Missing nodes, rights, shapes, conditions, parts and a server that is away; two makers."""
     north, south = shared_plant("node", items=3, types=True), shared_plant(items=3, types=True)
     names = {
         "T000000": "Nothing",
@@ -161,9 +161,24 @@ def test_what_cannot_work_at_the_servers_is_told_before_it_fails(shared_station,
     gone = {**server_body("GONE", south), "endpoint": f"opc.tcp://127.0.0.1:{free_port()}"}
     mirror.configuration["servers"].append(gone)
     mirror.configuration["pipes"].append({"name": "P2", "source": "SRC", "target": "GONE"})
-    mirror.configuration["items"].append(
-        {"pipe": "P2", "source_node": node_id("T000000"), "target_node": node_id("X")}
-    )
+    mirror.configuration["pipes"].append({"name": "Back", "source": "TGT", "target": "SRC"})
+    mirror.configuration["items"] += [
+        {"pipe": "P2", "source_node": node_id("T000000"), "target_node": node_id("X")},
+        {
+            "pipe": "P1",
+            "source_node": node_id("Scalar.Float"),
+            "target_node": node_id("Scalar.Float"),
+            "condition": {"node": node_id("NoSuchFlag"), "equals": 1},
+            "deadband": {"type": "percent", "value": 1},
+        },
+        {
+            "pipe": "Back",
+            "direction": "reverse",
+            "index_range": "1",
+            "source_node": node_id("Array.Int32"),
+            "target_node": node_id("Scalar.Int32"),
+        },
+    ]
     mirror.apply()
 
     began = time.monotonic()
@@ -171,12 +186,16 @@ def test_what_cannot_work_at_the_servers_is_told_before_it_fails(shared_station,
 
     sys.stdout.write(f"MEASURED lint with facts: {time.monotonic() - began:.2f} s\n")
     ids = mirror.item_id
+    (back,) = shared_station.get("/items?pipe=Back")["results"]
     told = {(each["severity"], each["rule"], *each["items"]) for each in found}
     assert told == {
         ("error", "missing_node", ids("T000000")),
         ("error", "target_access", ids("T000001")),
         ("error", "type_mismatch", ids("Scalar.ByteString")),
         ("error", "rank_mismatch", ids("Array.Double")),
+        ("error", "condition_node", ids("Scalar.Float")),
+        ("error", "index_range_ignored", back["id"]),
+        ("warning", "no_eu_range", ids("Scalar.Float")),
         ("warning", "narrowing", ids("T000002")),
         ("warning", "no_security"),
         ("warning", "not_checked"),

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from pipes.core.moves import Move, moves_of, overlap
+from pipes.core.moves import Move, meeting_items, moves_of, overlap
 from tests.unit.pipes.core.lint_cases import configuration
 
 X, Y = "A/nsu=urn:plant;s=x", "B/nsu=urn:plant;s=y"
@@ -100,3 +102,29 @@ def test_nodes_of_the_target_have_one_spelling_too() -> None:
     made = configuration(("A.x > B.y", {"target_node": "ns=2;s=y"}))
     moves = moves_of(made, {"B": ["", "urn:own", "urn:plant"]})
     assert list(moves.writers) == ["B/nsu=urn:plant;s=y"]
+
+
+@pytest.mark.parametrize(
+    ("moves", "meeting"),
+    [
+        (["A.x > B.y", "A.z > B.w"], []),
+        (["A.x > B.y", "A.x > B.z"], []),
+        (["A.x > B.y", "C.x > B.y"], [1, 2]),
+        (["A.x > B.y", "A.z > B.y"], [1, 2]),
+        (["A.x > B.y", "B.y > C.z"], [1]),
+        (["A.x > A.x"], [1]),
+        (["A.x = B.y"], [1]),
+        (["A.x < B.y", "C.z > B.y"], [2]),
+        (["A.x < B.y", ("C.z > B.y", {"enabled": False})], []),
+        ([("A.x > B.y", {"target_node": "ns=2;s=y"}), "C.x > B.y"], [1, 2]),
+        ([("A.x > B.y", {"direction": "forward"}), "B.y > C.z"], [1]),
+    ],
+)
+def test_items_that_write_a_node_of_others_meet(moves: list[Any], meeting: list[int]) -> None:
+    tables = {"B": ["", "urn:own", "urn:plant"]}
+    assert meeting_items(configuration(*moves), tables) == meeting
+
+
+def test_items_of_a_pipe_that_moves_nothing_do_not_meet() -> None:
+    made = configuration("A.x > B.y", "C.x > B.y", pipes={"CB": {"enabled": False}})
+    assert meeting_items(made) == []
