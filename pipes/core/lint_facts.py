@@ -7,6 +7,7 @@ work as the server is now. It is no reason to refuse a save: servers change, and
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Final
 
 from pipes.core.choices import DeadbandType, Direction, ItemKind
@@ -85,7 +86,7 @@ def lint_facts(
         for severity, rule, message in (found,)
     ]
     return findings + [
-        Finding(Severity.WARNING, NOT_CHECKED, f"{count} nodes of {server} were not checked: {why}")
+        Finding(Severity.WARNING, NOT_CHECKED, f"{_nodes(count)} of {server} not checked: {why}")
         for server, (count, why) in known.unread.items()
     ]
 
@@ -110,6 +111,10 @@ def _reads(body: Body) -> tuple[str, ...]:
     return ("target",) if direction == Direction.REVERSE else ("source",)
 
 
+def _nodes(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"
+
+
 def _sentence(message: str, nodes: Iterable[str]) -> str:
     names = list(nodes)
     return f"{message}: {listed(names, _NAMED_NODES)}" if names else message
@@ -132,7 +137,7 @@ def _wrong_with(body: Body, pipe: Body, known: Known) -> _Told:
         if read is not None:
             yield from _wrong_with_reading(body, pipe, end, read)
         if read is not None and written is not None:
-            yield from _wrong_types(body, read, written)
+            yield from _wrong_types(body, end, read, written)
             yield from _wrong_shapes(body, end, read, written)
     if body.get("condition"):
         yield from _wrong_with_condition(body, pipe, known)
@@ -169,15 +174,20 @@ def _wrong_with_condition(body: Body, pipe: Body, known: Known) -> _Told:
     yield (Severity.ERROR, CONDITION, message), node
 
 
-def _wrong_types(body: Body, read: NodeFacts, written: NodeFacts) -> _Told:
+def _wrong_types(body: Body, end: str, read: NodeFacts, written: NodeFacts) -> _Told:
+    """What does not convert on the way; ``to_type`` is on the way from the source alone."""
     transform = body.get("transform")
     spec = transform if isinstance(transform, dict) else {}
-    if spec.get("kind", "none") not in _KEEPING or spec.get("to_type"):
-        return
-    if not is_type_fit(read.type, written.type):
-        message = f"{read.type} does not convert to {written.type}"
-        yield (Severity.ERROR, TYPE, message), ""
-    elif not spec.get("on_overflow") and is_narrowing(read.type, written.type):
+    keeps = spec.get("kind", "none") in _KEEPING
+    to_type = spec.get("to_type")
+    between = [str(to_type)] if to_type and end == "source" else []
+    way = [*([read.type] if keeps else []), *between, written.type]
+    for one, other in pairwise(way):
+        if not is_type_fit(one, other):
+            yield (Severity.ERROR, TYPE, f"{one} does not convert to {other}"), ""
+            return
+    is_meant = to_type or spec.get("on_overflow") or not keeps
+    if not is_meant and is_narrowing(read.type, written.type):
         message = (
             f"{written.type} does not hold every value of {read.type}: fractions and last digits"
             " are rounded, what is out of range is refused; a transform with to_type or"

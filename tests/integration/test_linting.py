@@ -107,7 +107,7 @@ def test_a_server_that_is_away_is_not_checked_and_no_error(asked: Asked) -> None
     asked.facts["nsu=urn:a;s=T1"] = NodeFacts(status=0x8034_0000)
     findings = rest_as("viewer").get("/configuration/lint").json()
     assert rules(findings) == [("error", "missing_node", [1]), ("warning", "not_checked", [])]
-    assert findings[-1]["message"] == "2 nodes of B were not checked: B cannot be reached"
+    assert findings[-1]["message"] == "2 nodes of B not checked: B cannot be reached"
 
 
 def test_a_server_that_ignores_index_ranges_is_told_where_a_part_is_written(asked: Asked) -> None:
@@ -124,7 +124,7 @@ def test_a_worker_with_another_address_of_a_server_is_not_believed(asked: Asked)
     make_plant(nodes(1), servers=[A, {**B, "standby_endpoint": "opc.tcp://standby:4840"}])
     asked.address["B"] = "opc.tcp://former:4840"
     findings = rest_as("viewer").get("/configuration/lint").json()
-    assert findings[-1]["message"] == f"1 nodes of B were not checked: {linting.OTHER_ADDRESS}"
+    assert findings[-1]["message"] == f"1 node of B not checked: {linting.OTHER_ADDRESS}"
     asked.address["B"] = "opc.tcp://standby:4840"
     assert lint_by_rest() == []
 

@@ -201,4 +201,4 @@ def test_what_cannot_work_at_the_servers_is_told_before_it_fails(shared_station,
         ("warning", "not_checked"),
     }
     not_checked = next(each["message"] for each in found if each["rule"] == "not_checked")
-    assert not_checked.startswith("1 nodes of GONE were not checked: GONE cannot be reached")
+    assert not_checked.startswith("1 node of GONE not checked: GONE cannot be reached")

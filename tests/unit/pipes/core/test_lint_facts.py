@@ -10,6 +10,7 @@ from pipes.core.node_facts import Known, NodeFacts
 from tests.unit.pipes.core.lint_cases import configuration
 
 MISSING = NodeFacts(status=0x8034_0000)
+MISMATCH = [("error", "type_mismatch")]
 PERCENT = {"deadband": {"type": "percent", "value": 1}}
 
 
@@ -97,6 +98,10 @@ def test_rights_that_are_missing_are_errors(
         ("Double", "Float", {"transform": {"kind": "convert"}}, [("warning", "narrowing")]),
         ("ByteString", "Double", {}, [("error", "type_mismatch")]),
         ("ByteString", "Double", {"transform": {"kind": "lookup"}}, []),
+        ("Double", "Float", {"transform": {"kind": "none", "to_type": "ByteString"}}, MISMATCH),
+        ("ByteString", "Double", {"transform": {"kind": "convert", "to_type": "Int16"}}, MISMATCH),
+        ("Double", "String", {"transform": {"kind": "lookup", "to_type": "ByteString"}}, MISMATCH),
+        ("Double", "String", {"transform": {"kind": "linear", "to_type": "Int16"}}, []),
         ("", "Double", {}, []),
         ("Double", "", {}, []),
     ],
@@ -106,6 +111,13 @@ def test_types_that_do_not_hold_each_other(
 ) -> None:
     facts = known(A_x=NodeFacts(type=source), B_y=NodeFacts(type=target))
     assert found(("A.x > B.y", more), facts) == wanted
+
+
+def test_a_type_to_convert_to_is_on_the_way_from_the_source_alone() -> None:
+    facts = known(A_x=NodeFacts(type="Double"), B_y=NodeFacts(type="Double"))
+    more = {"transform": {"kind": "convert", "to_type": "ByteString"}}
+    assert found(("A.x > B.y", more), facts) == MISMATCH
+    assert found(("A.x < B.y", more), facts) == []
 
 
 def test_each_direction_is_judged_by_itself() -> None:
@@ -284,4 +296,4 @@ def test_disabled_items_and_others_than_asked_for_are_left_out() -> None:
 def test_what_was_not_read_is_told_with_the_reason() -> None:
     (finding,) = lint_facts(configuration(), Known({}, {"A": (7, "A cannot be reached")}))
     assert (finding.severity, finding.rule) == (Severity.WARNING, "not_checked")
-    assert finding.message == "7 nodes of A were not checked: A cannot be reached"
+    assert finding.message == "7 nodes of A not checked: A cannot be reached"
