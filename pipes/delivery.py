@@ -26,6 +26,7 @@ from pipes.core.transfer import has_value
 from pipes.core.values import is_good
 from pipes.core.wanted import Item, Pipe
 from pipes.faults import Faults
+from pipes.known import Known
 from pipes.targets import Targets
 
 #: Unknown events that are named one by one between two looks; of more there is a count.
@@ -48,12 +49,9 @@ class Decide(Protocol):
 class Surroundings:
     """What a delivery shares with its flow; all of it goes on changing."""
 
-    last: dict[int, bytes]
+    known: Known
     newest: Callable[[int], bytes | None]
     """What counts as the newest value: the last one, or that the source is away."""
-    first: set[int]
-    strangers: set[int]
-    """Handles whose values are still those of another item."""
     targets: Targets
     faults: Faults
     losses: Losses
@@ -107,15 +105,15 @@ class Delivery:
 
     def _arrived(self, handle: int, value: bytes) -> None:
         around = self._around
-        if handle in around.strangers:
+        if handle in around.known.strangers:
             return
         part = around.cut(handle, value)
         if part is None:
             return
         value = part
-        is_first = handle in around.first
-        around.first.discard(handle)
-        around.last[handle] = value
+        is_first = handle in around.known.first
+        around.known.first.discard(handle)
+        around.known.last[handle] = value
         if handle in self._queue.once and not self._is_event(handle, value, is_first=is_first):
             return
         self._put(handle, value, is_first=is_first)

@@ -103,52 +103,42 @@ class Flow:
         self.faults = Faults(now)
         self.echoes = Echoes(self.direction, guards, pipe.publishing_interval_ms, offer_again, now)
         self.newest = Newest(known, self)
-        self._put_writing_together(pipe, writer, gate)
-        self._put_reading_together(pipe, reader, writer, is_reverse=is_reverse)
-        self._put_deciding_together(pipe, reader, writer, is_reverse=is_reverse)
+        self._sides = Sides(pipe, is_reverse=is_reverse)
+        self._put_writing_together()
+        self._put_reading_together()
+        self._put_deciding_together()
 
-    def _put_writing_together(
-        self, pipe: Pipe, writing: ServerConnection, gate: TargetGate
-    ) -> None:
+    def _put_writing_together(self) -> None:
+        pipe, known, now = self.pipe, self._known, self._now
         self.answers = Answers(
-            pipe, self._known, writing, self.faults, self.echoes, self.outages, self.losses, self,
-            self._now,
+            pipe, known, self.writing, self.faults, self.echoes, self.outages, self.losses, self,
+            now,
         )  # fmt: skip
         self.incidents = self.answers.incidents
-        self.targets = Targets(self.name, self.answers, self._now)
+        self.targets = Targets(self.name, self.answers, now)
+        prefixes = self.targets.prefixes
         self.writer = Writer(
-            pipe.codec,
-            self.answers,
-            self.targets.prefixes,
-            gate.may_write,
-            self._now,
-            dry_run=pipe.dry_run,
+            pipe.codec, self.answers, prefixes, self.gate.may_write, now, dry_run=pipe.dry_run
         )
         self.writer.watched = self.echoes.handles
-        self.read_back = ReadBack(
-            self.name, self.answers, self.writer.ledger, self.targets.prefixes, self._now
-        )
+        self.read_back = ReadBack(self.name, self.answers, self.writer.ledger, prefixes, now)
 
-    def _put_reading_together(
-        self, pipe: Pipe, reading: ServerConnection, writing: ServerConnection, *, is_reverse: bool
-    ) -> None:
-        known = self._known
-        self._sides = Sides(pipe, is_reverse=is_reverse)
-        self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, self._now)
-        self.passing = Passing(known, writing, self.writer.written)
-        self._parts = ArrayParts(known, reading)
-        self._filters = Filters(reading.name, known, self.passing, self.feed)
-        self.ranges = Ranges(self.name, self._filters, self._now)
+    def _put_reading_together(self) -> None:
+        pipe, known, now = self.pipe, self._known, self._now
+        self.feed = Feed(self.name, pipe.publishing_interval_ms, pipe.codec, self, now)
+        self.passing = Passing(known, self.writing, self.writer.written)
+        self._parts = ArrayParts(known, self.reading)
+        self._filters = Filters(self.reading.name, known, self.passing, self.feed)
+        self.ranges = Ranges(self.name, self._filters, now)
         self.silences = Silences(
-            self.outages, known, self.faults, self.newest, self._now,
-            unmissed=self.echoes.handles if is_reverse else (),  # their source is the other side
+            self.outages, known, self.faults, self.newest, now,
+            unmissed=self.echoes.handles if self._sides.is_reverse else (),  # not its source
             is_told_at_start=pipe.initial_write is not InitialWrite.NEVER,
         )  # fmt: skip
-        self.staleness = Staleness(self.feed, self.last, self.silences.stale, self._now)
+        self.staleness = Staleness(self.feed, self.last, self.silences.stale, now)
 
-    def _put_deciding_together(
-        self, pipe: Pipe, reading: ServerConnection, writing: ServerConnection, *, is_reverse: bool
-    ) -> None:
+    def _put_deciding_together(self) -> None:
+        reading, writing, is_reverse = self.reading, self.writing, self._sides.is_reverse
         self.waiting = Waiting(
             self.name, self._known, self.passing, self.writer, self.echoes, self.faults,
             self.newest, self.put_in_error, self._now,
@@ -162,7 +152,7 @@ class Flow:
         self.oscillations = self.waiting.oscillations
         self.throttle = self.waiting.throttle
         self.translator = Translator(self.name, reading, writing, self.newest)
-        self._initial = InitialWrites(pipe.initial_write, self.writer)
+        self._initial = InitialWrites(self.pipe.initial_write, self.writer)
         around = DecisionSurroundings(
             self._known, self.targets, self.answers.ability, self.translator, self.echoes,
             self.waiting, self.passing, self.ranges, self._initial, self.writer, self.faults,
@@ -323,9 +313,9 @@ class Flow:
         if self.delivery is None:
             known, deciding = self._known, self.deciding
             around = Surroundings(
-                known.last, self.silences.reading, known.first, known.strangers, self.targets,
-                self.faults, self.losses, self._parts.cut_one, deciding.sample,
-                deciding.is_asking, deciding.not_taken, self.gate.may_write, self._now,
+                known, self.silences.reading, self.targets, self.faults, self.losses,
+                self._parts.cut_one, deciding.sample, deciding.is_asking, deciding.not_taken,
+                self.gate.may_write, self._now,
             )  # fmt: skip
             self.delivery = Delivery(self.writer.latest, self.pipe, around)
             self.writer.pending = self.delivery
