@@ -14,6 +14,7 @@ from typing import Final
 
 from pipes.connections import ServerConnection
 from pipes.core.bulk import Scaling, scaled
+from pipes.core.lookup import look_up
 from pipes.core.transfer import Rule, Target, bulk_scaling, passes_untouched
 from pipes.known import Known
 from pipes.written import Written
@@ -45,7 +46,7 @@ class Passing:
         """Whether each value is of the type that may pass: no byte-code per value."""
         try:
             types = bytes(map(_TYPE_OF, values.values()))
-            return types == bytes(map(self.unseen.__getitem__, values))
+            return types == bytes(look_up(self.unseen, values))
         except (IndexError, KeyError):  # an empty DataValue; a handle to look at, or not ours
             return False
 

@@ -14,6 +14,7 @@ from itertools import chain
 from struct import Struct
 from typing import Final
 
+from pipes.core.lookup import look_up
 from pipes.core.skip import (
     HAS_SOURCE_TIME,
     HAS_STATUS,
@@ -79,8 +80,10 @@ def write_request_body(
     Raises:
         KeyError: a handle has no prefix.
     """
-    pairs = zip(map(prefixes.__getitem__, batch), batch.values(), strict=True)
-    return header + _INT32.pack(len(batch)) + b"".join(chain.from_iterable(pairs))
+    parts = [header, _INT32.pack(len(batch))] + 2 * len(batch) * [b""]
+    parts[2::2] = look_up(prefixes, batch)
+    parts[3::2] = batch.values()
+    return b"".join(parts)
 
 
 def scan_write_response(body: bytes, expected: int) -> WriteResult:
