@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
 from typing import Final
 
 from pipes.core.binary import DecodeError, comparable, source_timestamp
@@ -92,12 +92,12 @@ class _Case:
     """One item under suspicion."""
 
     __slots__ = (
-        "arrivals", "began", "due", "keys", "looks", "moves", "newest", "pairs", "pauses",
+        "arrivals", "began", "due", "first_look", "keys", "moves", "newest", "pairs", "pauses",
         "returns", "silences", "stage", "times",
     )  # fmt: skip
 
-    def __init__(self, now: float) -> None:
-        self.stage = Stage.LOOKED_AT
+    def __init__(self, first_look: int, now: float) -> None:
+        self.first_look = first_look
         self.silences = 0
         self.pauses = 0
         self.due = 0.0
@@ -106,7 +106,7 @@ class _Case:
     def start(self, stage: Stage, now: float) -> None:
         self.stage = stage
         self.began = now
-        self.looks = self.moves = self.arrivals = self.returns = 0
+        self.moves = self.arrivals = self.returns = 0
         self.newest: bytes | None = None
         self.keys: list[bytes] = []
         self.times: list[float] = []
@@ -164,41 +164,46 @@ class OscillationGuard:
         self.seen: set[int] = set()
         self.withheld: set[int] = set()
         self.suspended: dict[int, float] = {}  # handle -> the length of its present pause
-        self._cases: dict[int, _Case] = {}
+        self._looks = 0
+        self._looked_at: dict[int, _Case] = {}  # oldest first
+        self._cases: dict[int, _Case] = {}  # those of the later stages
         self._exempt: dict[int, tuple[float, float]] = {}  # handle -> until when, how long
 
     @property
     def is_idle(self) -> bool:
-        return not self._cases
+        return not self._looked_at and not self._cases
 
     def consider(self, handles: Iterable[int], now: float) -> None:
         """Begin to look at these, as many as there is room for."""
         for handle in handles:
-            if len(self._cases) - len(self.suspended) >= MOST_CASES:
+            if len(self._looked_at) + len(self._cases) - len(self.suspended) >= MOST_CASES:
                 return
-            if handle not in self._cases and self._exempt.get(handle, (0.0, 0.0))[0] <= now:
-                self._cases[handle] = _Case(now)
+            is_known = handle in self._looked_at or handle in self._cases
+            if not is_known and self._exempt.get(handle, (0.0, 0.0))[0] <= now:
+                self._looked_at[handle] = _Case(self._looks + 1, now)
 
     def look(self, last: Mapping[int, bytes], now: float) -> Steps:
-        """Look at the newest values, a few times a second."""
+        """Look at the newest values, a few times a second; what does not move costs nothing."""
         steps: Steps = []
-        looked_at = [h for h, case in self._cases.items() if case.stage is Stage.LOOKED_AT]
-        for handle in looked_at:
-            case, value = self._cases[handle], last.get(handle)
+        looked_at = self._looked_at
+        self._looks += 1
+        newest = last.get
+        for handle in [h for h, case in looked_at.items() if newest(h) is not case.newest]:
             try:
-                if value is not None:
-                    case.takes(value, now)
-            except DecodeError:
-                del self._cases[handle]
+                looked_at[handle].takes(last[handle], now)
+            except (DecodeError, KeyError):  # damaged; taken out of the flow meanwhile
+                del looked_at[handle]
                 continue
-            case.looks += 1
-            if case.has_many_values:
-                del self._cases[handle]
-            elif case.returns or (case.looks >= LOOKS and case.moves >= LEAST_MOVES):
-                self._observe(handle, now)
-                steps.append((handle, Step.OBSERVE))
-            elif case.looks >= LOOKS:
-                del self._cases[handle]
+            if looked_at[handle].has_many_values:
+                del looked_at[handle]
+            elif looked_at[handle].returns:
+                steps.append(self._observed(handle, now))
+        over = self._looks - LOOKS + 1
+        for handle in list(takewhile(lambda h: looked_at[h].first_look <= over, looked_at)):
+            if looked_at[handle].moves >= LEAST_MOVES:
+                steps.append(self._observed(handle, now))
+            else:
+                del looked_at[handle]
         return steps
 
     def arrived(self, handle: int, value: bytes, now: float) -> Step | None:
@@ -237,6 +242,11 @@ class OscillationGuard:
 
     # -- from stage to stage --------------------------------------------------------------------
 
+    def _observed(self, handle: int, now: float) -> tuple[int, Step]:
+        self._cases[handle] = self._looked_at.pop(handle)
+        self._observe(handle, now)
+        return handle, Step.OBSERVE
+
     def _observe(self, handle: int, now: float, seconds: float = OBSERVED_SECONDS) -> None:
         case = self._cases[handle]
         case.start(Stage.OBSERVED, now)
@@ -250,7 +260,6 @@ class OscillationGuard:
         under_way = len(set(case.keys))
         case.start(Stage.WITHHELD, now)
         case.arrivals = -under_way
-        case.looks = 0
         case.due = now + max(QUIET_SECONDS, QUIET_GAPS * gap)
         self.withheld.add(handle)
         return Step.WITHHOLD
@@ -297,6 +306,7 @@ class OscillationGuard:
         return Step.CALM if had_pauses else Step.ACQUIT
 
     def _end(self, handle: int) -> None:
+        self._looked_at.pop(handle, None)
         self._cases.pop(handle, None)
         self.seen.discard(handle)
         self.withheld.discard(handle)

@@ -309,7 +309,7 @@ class TestDetails:
         guard = OscillationGuard()
         guard.consider(range(10_000), 0.0)
         guard.consider(range(10_000, 20_000), 0.0)
-        assert len(guard._cases) == oscillation.MOST_CASES
+        assert len(guard._looked_at) == oscillation.MOST_CASES
 
     def test_what_arrives_unordered_is_acquitted_for_a_while(self) -> None:
         guard = OscillationGuard()
