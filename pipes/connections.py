@@ -19,10 +19,9 @@ from typing import Final, Protocol
 
 from pipes.core.backoff import Backoff
 from pipes.core.choices import ServerSetMode, ServerState
-from pipes.core.node_ids import encode
 from pipes.core.reasons import Reason
 from pipes.core.server_set import MemberState
-from pipes.core.values import DataValue, NodeId, unix_to_ticks
+from pipes.core.values import unix_to_ticks
 from pipes.core.wanted import Server
 from pipes.members import Members
 from pipes.opcua.session import ConnectFailed, FailureKind, Session
@@ -51,7 +50,6 @@ QUARANTINE: Final = 60.0
 CLOCK_TOLERANCE_TICKS: Final = 20_000_000
 #: A clock that falls back further than any answer is late was set.
 CLOCK_STEP_TICKS: Final = 100_000_000
-SERVICE_LEVEL: Final = (encode(NodeId(0, 2267)), 13)
 
 _STATES: Final = {
     FailureKind.REJECTED_CERTIFICATE: (ServerState.REJECTED, Reason.CERTIFICATE_REJECTED),
@@ -362,14 +360,13 @@ class ServerConnection:
         while True:
             try:
                 status = await session.read_status()
-                (level,) = await session.read([SERVICE_LEVEL])
             except (TimeoutError, ConnectionError) as error:
                 log.debug("%s: clock not read: %s", self.name, error)
             else:
                 stuck = stuck + 1 if status.current_time == before else 0
                 before = status.current_time
                 self._note_clock(before - unix_to_ticks(time.time()))
-                self._note_service_level(level)
+                self.service_level = status.service_level
                 if stuck >= CLOCK_STUCK_READS:
                     self._report(Reason.SERVER_CLOCK_STUCK, Severity.HIGH)
                     return "its clock stands still"
@@ -385,12 +382,6 @@ class ServerConnection:
         self._differences.append(difference_ticks)
         nearest = max(self._differences)
         self.clock_offset_ticks = nearest if abs(nearest) > CLOCK_TOLERANCE_TICKS else 0
-
-    def _note_service_level(self, value: DataValue) -> None:
-        variant = value.variant
-        self.service_level = (
-            variant.value if variant is not None and isinstance(variant.value, int) else None
-        )
 
     def _enter(self, state: ServerState, reason: str) -> None:
         if state is not self.state:

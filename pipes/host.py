@@ -273,7 +273,7 @@ class PipeHost:
         if name not in self.runners:
             return  # it failed meanwhile
         pipe = self.wanted.pipes.get(name)
-        if pipe is None or not self._is_runnable(pipe):
+        if pipe is None or name not in self.wanted.running:
             await self._end(name)
         elif changes[name].restart or {pipe.source, pipe.target} & altered:
             await self._end(name, keep_claim=True)
@@ -287,13 +287,6 @@ class PipeHost:
             self.runners[name].change(pipe, change)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other pipes go on
             self._set_aside(name, error)
-
-    def _is_runnable(self, pipe: Pipe) -> bool:
-        return (
-            pipe.enabled
-            and self.wanted.servers[pipe.source].enabled
-            and self.wanted.servers[pipe.target].enabled
-        )
 
     async def _drop_unused_connections(self, altered: frozenset[str]) -> None:
         used = {
@@ -346,12 +339,12 @@ class PipeHost:
 
     def _claim_now(self) -> None:
         """Take what this worker should have: its own pipes, and those of dead workers."""
-        runnable = sorted(n for n, pipe in self.wanted.pipes.items() if self._is_runnable(pipe))
-        if all(name in self.runners for name in runnable):
+        running = self.wanted.running
+        if all(name in self.runners for name in running):
             return
         now = time.monotonic()
         living = self._claims.living_workers(self._workers)
-        for place, name in enumerate(runnable):
+        for place, name in enumerate(running):
             if name in self.runners or self._rests(name, now):
                 continue
             unclaimed = now - self._unclaimed_since.setdefault(name, now)

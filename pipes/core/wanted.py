@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from pipes.core.choices import (
@@ -105,8 +106,17 @@ class Pipe:
     codec: CodecName = CodecName.SPLICE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wanted:
     revision: int
     servers: Mapping[str, Server]
     pipes: Mapping[str, Pipe]
+
+    @cached_property
+    def running(self) -> list[str]:
+        """The pipes that are to run, in the order of their names."""
+        return [name for name in sorted(self.pipes) if self._is_enabled(self.pipes[name])]
+
+    def _is_enabled(self, pipe: Pipe) -> bool:
+        ends = (self.servers[pipe.source], self.servers[pipe.target])
+        return pipe.enabled and all(server.enabled for server in ends)

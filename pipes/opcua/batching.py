@@ -100,6 +100,8 @@ class _Run(Generic[Item, Result]):
         self._splits = MOST_SPLITS
 
     async def all(self) -> None:
+        if self._todo and len(self._items) <= self._size.items:  # one call needs no task
+            await self._one(*self._todo.pop())
         while self._todo or self._running:
             while self._todo and len(self._running) < self._size.in_flight:
                 start, stop = self._todo.pop()

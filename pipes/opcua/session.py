@@ -43,6 +43,7 @@ RENEW_AT: Final = 0.75
 
 _NAMESPACES: Final = 2255
 _START_TIME, _CURRENT_TIME, _STATE = 2257, 2258, 2259
+_SERVICE_LEVEL = 2267
 _PRODUCT, _VERSION = 2261, 2264
 _MAX_READ, _MAX_WRITE, _MAX_BROWSE, _MAX_ITEMS = 11705, 11707, 11710, 11714
 _MAX_ARRAY, _MAX_STRING, _MAX_BYTE_STRING = 11702, 11703, 12911
@@ -61,11 +62,15 @@ class OperationLimits:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """State 0 is Running (Part 5, 12.6); times are 100 ns ticks since 1601, 0 if not known."""
+    """State 0 is Running (Part 5, 12.6); times are 100 ns ticks since 1601, 0 if not known.
+
+    ``service_level`` (Part 5, 6.3.1) is None where the server has none.
+    """
 
     state: int
     current_time: int
     start_time: int
+    service_level: int | None = None
 
 
 _Reopen = Callable[[Callable[[str], None]], Awaitable["Session"]]
@@ -218,18 +223,19 @@ class Session:
         return await in_batches(nodes, self.read_size, call, _not_read)
 
     async def read_status(self) -> ServerStatus:
-        """The server's state and clock; what a watchdog asks for.
+        """The server's state, clock and ServiceLevel; what a watchdog asks for.
 
         Raises:
             ConnectionError, TimeoutError: as of `read`.
         """
-        numbers = (_STATE, _CURRENT_TIME, _START_TIME)
+        numbers = (_STATE, _CURRENT_TIME, _START_TIME, _SERVICE_LEVEL)
         values = await self.read([(_standard_node(number), VALUE) for number in numbers])
-        state, current, start = (_plain(value) for value in values)
+        state, current, start, level = (_plain(value) for value in values)
         return ServerStatus(
             state if isinstance(state, int) else 0,
             current if isinstance(current, int) else 0,
             start if isinstance(start, int) else 0,
+            level if isinstance(level, int) else None,
         )
 
     async def request(
