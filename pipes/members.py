@@ -74,6 +74,7 @@ class Members:
         self._opening = ""
         self._target: Move | None = None
         self._left = ""  # why the former member was left
+        self._before = ""  # the same, with the member
         self._moves: asyncio.Future[Move] | None = None
         self._failures: dict[str, _Failure] = {}
         self._said: dict[str, str] = {}
@@ -98,8 +99,8 @@ class Members:
             for endpoint in self._set.endpoints
             if endpoint != self.endpoint
         ]
-        if self._left:
-            parts.append(f"before: {self._left}")
+        if self._before:
+            parts.append(f"before: {self._before}")
         return "; ".join(parts)
 
     def states(self) -> tuple[MemberState, ...]:
@@ -169,9 +170,9 @@ class Members:
         self._session = None
         self._moves = None
         if self._target is not None:
-            self._left = self._target.why
+            self._left = self._before = self._target.why
             return
-        self._left = f"{self.endpoint}: {why}"
+        self._left, self._before = why, f"{self.endpoint}: {why}"
         kind = FailureKind.QUARANTINE if is_hostile else FailureKind.UNREACHABLE
         self._failed(self.endpoint, ConnectFailed(kind, why))
 

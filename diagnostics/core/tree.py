@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from diagnostics.core.server_sets import lost_members, member_rows
 from diagnostics.core.states import parse_state, rank, worst
 from redundancy.core.health import HealthState
 
@@ -232,12 +233,16 @@ def _server(path: str, server: Body, *, is_used: bool) -> Node:
     state = _SERVER.get(str(status["state"]), HealthState.FAILED)
     if status["state"] == "disconnected" and not is_used:
         state = HealthState.CHECK  # nobody has tried
+    reason = _reason(status)
+    lost = lost_members(status)
+    if state is HealthState.GOOD and lost:
+        state, reason = HealthState.MAINTENANCE, lost
     return make_node(
         path,
         str(server["name"]),
         "server",
         state=state,
-        reason=_reason(status),
+        reason=reason,
         parameters=_server_parameters(server),
     )
 
@@ -357,6 +362,7 @@ def _server_parameters(server: Body) -> list[Parameter]:
         Parameter("Security", security, "", "None means that nothing is encrypted"),
         Parameter("Session timeout", status.get("session_ms"), "ms"),
         Parameter("Service level", status.get("service_level")),
+        *(Parameter(name, value, "", told) for name, value, told in member_rows(status)),
         Parameter("Nodes per read", limits.get("read"), "", "The server's operation limit"),
         Parameter("Nodes per write", limits.get("write"), "", "The server's operation limit"),
         Parameter("Monitored items per call", limits.get("monitored_items")),

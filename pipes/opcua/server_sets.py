@@ -76,7 +76,7 @@ async def learn_members(
     addresses = {found.own: url, **known}
     for each in listed:
         if each not in addresses.values() and (uri := await _own_uri(name, each)):
-            addresses[uri] = each
+            addresses.setdefault(uri, each)
     addresses.update((uri, uri) for uri in found.members if is_address(uri))
     missing = [uri for uri in found.members if uri not in addresses]
     if missing:

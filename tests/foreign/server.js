@@ -18,6 +18,7 @@ const OTHERS = ["urn:test:first", "urn:test:second", "urn:test:third"];
 const TYPES = "urn:test:types";
 const MODELS = path.join(__dirname, "..", "servers", "types.xml");
 const ITEMS_PER_FOLDER = 500;
+const WARM = 2;  // RedundancySupport (Part 5, 12.4)
 const STAMP = new Date("2026-01-02T03:04:05.678Z");
 
 const SCALARS = {
@@ -34,7 +35,7 @@ const ARRAYS = {
 function options() {
   const found = { port: 0, items: 10, types: false, models: false, "byte-string": 0, "namespace-order": "", secure: false,
                   user: "", password: "", certificate: "", key: "", "max-operations": 0,
-                  "max-sessions": 100, "application-uri": "urn:test:foreign:server" };
+                  "max-sessions": 100, "application-uri": "urn:test:foreign:server", "no-redundancy": false };
   const given = process.argv.slice(2);
   for (let i = 0; i < given.length; i++) {
     const name = given[i].replace(/^--/, "");
@@ -108,6 +109,8 @@ class Plant {
     });
     await this.server.initialize();
     this.build();
+    if (chosen["no-redundancy"]) this.forgetRedundancy();
+    else this.service_level({ level: 255 });
     await this.server.start();
   }
 
@@ -129,6 +132,39 @@ class Plant {
     }
     if (this.options.types) this.addTypes(objects);
     if (this.options.models) this.addModels(objects);
+  }
+
+  /* As of servers that know nothing of Part 4, 6.6. */
+  forgetRedundancy() {
+    const space = this.server.engine.addressSpace;
+    for (const id of ["i=2267", "i=11312", "i=11313", "i=11314", "i=2296"]) {
+      const node = space.findNode(id);
+      if (node) space.deleteNode(node);
+    }
+  }
+
+  service_level({ level }) {
+    const get = () => new Variant({ dataType: DataType.Byte, value: level });
+    this.server.engine.addressSpace.findNode("i=2267").bindVariable({ get }, true);
+    return null;
+  }
+
+  /* ``uris``: the ServerUriArray; ``servers``: the RedundantServerArray, ServiceLevel by ServerId;
+   * ``addresses``: what FindServers answers besides this server, address by ApplicationUri. */
+  redundancy({ uris = [], servers = {}, addresses = {} }) {
+    const space = this.server.engine.addressSpace;
+    const set = (id, dataType, value, arrayType = VariantArrayType.Array) => space.findNode(id).setValueFromSource(
+      new Variant({ dataType, arrayType, value }));
+    set("i=3709", DataType.Int32, WARM, VariantArrayType.Scalar);
+    set("i=11314", DataType.String, uris);
+    set("i=11313", DataType.ExtensionObject, Object.entries(servers).map(([serverId, serviceLevel]) =>
+      new opcua.RedundantServerDataType({ serverId, serviceLevel, serverState: opcua.ServerState.Running })));
+    const plain = Object.getPrototypeOf(this.server).getServers;
+    const others = Object.entries(addresses).map(([applicationUri, url]) => new opcua.ApplicationDescription({
+      applicationUri, applicationName: { text: applicationUri }, productUri: "",
+      applicationType: opcua.ApplicationType.Server, discoveryUrls: [url] }));
+    this.server.getServers = function (channel) { return [...plain.call(this, channel), ...others]; };
+    return null;
   }
 
   /* One node of each family of types that is more than a scalar. */
@@ -351,7 +387,7 @@ class Plant {
   }
 }
 
-const COMMANDS = new Set(["set", "set_raw", "set_many", "set_burst", "count", "read", "add_node", "delete_node", "refuse", "clamp", "delete_subscriptions", "counts"]);
+const COMMANDS = new Set(["set", "set_raw", "set_many", "set_burst", "count", "read", "add_node", "delete_node", "refuse", "clamp", "delete_subscriptions", "service_level", "redundancy", "counts"]);
 
 async function main() {
   const chosen = options();

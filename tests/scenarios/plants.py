@@ -97,6 +97,10 @@ class Plant:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_up(self) -> bool:
+        return self._process is not None
+
     def ask(self, cmd: str, *, within: float = 60.0, **params: Any) -> Any:
         assert self._process is not None
         assert self._process.stdin is not None

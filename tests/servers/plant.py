@@ -3,7 +3,8 @@
 ``python -m tests.servers.plant --port 0 --items 100`` prints ``{"ready": true, "port": …}`` when it
 serves; each command line gets one answer line. Commands: ``set``, ``set_raw``, ``set_many``,
 ``read``, ``add_node``, ``delete_node``, ``delete_subscriptions``, ``refuse``, ``attempts``,
-``mute``, ``die_of``, ``move``, ``traffic``, ``service_level``, ``counts``, ``stop``.
+``mute``, ``die_of``, ``move``, ``traffic``, ``service_level``, ``redundancy``, ``counts``,
+``stop``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from asyncua.ua.ua_binary import struct_from_binary
 
 from tests.servers.journal import Journal
 from tests.servers.misbehaviour import Misbehaviour
+from tests.servers.redundancy import forget_redundancy, name_set, set_service_level
 from tests.servers.traffic import Traffic
 
 NAMESPACE = "urn:test:plant"
@@ -114,6 +116,8 @@ class Plant:
         self._limit_calls()
         if options.value_only:
             self._refuse_timestamps_and_status()
+        if options.no_redundancy:
+            await forget_redundancy(server)
         if options.decoys:
             await self._make_decoys()
         if options.journal:
@@ -288,6 +292,7 @@ class Plant:
             "move": self.move,
             "traffic": self.look,
             "service_level": self.service_level,
+            "redundancy": self.redundancy,
             "counts": self.counts,
         }
         return await handlers[command["cmd"]](command)
@@ -363,8 +368,15 @@ class Plant:
         return self.traffic.look(command.get("since", 0.0))
 
     async def service_level(self, command: dict[str, Any]) -> Any:
-        level = ua.Variant(command["level"], ua.VariantType.Byte)
-        await self.server.get_node(ua.ObjectIds.Server_ServiceLevel).write_value(level)
+        await set_service_level(self.server, command["level"])
+
+    async def redundancy(self, command: dict[str, Any]) -> Any:
+        await name_set(
+            self.server,
+            command.get("uris", ()),
+            command.get("servers", {}),
+            command.get("addresses", {}),
+        )
 
     async def counts(self, command: dict[str, Any]) -> Any:
         subscriptions = self.server.iserver.subscription_service.subscriptions
@@ -460,6 +472,9 @@ def main() -> None:
     parser.add_argument("--user", default="")
     parser.add_argument("--password", default="")
     parser.add_argument("--value-only", action="store_true")
+    parser.add_argument(
+        "--no-redundancy", action="store_true", help="neither ServiceLevel nor ServerRedundancy"
+    )
     parser.add_argument("--decoys", action="store_true", help="the same names in other namespaces")
     parser.add_argument("--max-operations", type=int, default=0)
     parser.add_argument("--journal", type=Path, help="a file for what clients write")

@@ -31,6 +31,13 @@ def server(name: str = "PLC1", state: str = "connected", reason: str = "") -> di
     }
 
 
+def with_members(*members: dict[str, Any], state: str = "connected") -> dict[str, Any]:
+    body = server(state=state)
+    plain = {"service_level": None, "in_use": False, "reason": ""}
+    body["status"]["members"] = [plain | each for each in members]
+    return body
+
+
 def pipe(name: str = "P1", state: str = "running", reason: str = "", **more: Any) -> dict[str, Any]:
     status = {"state": state, "reason": reason, "items": 10, "good": 10, "rate": 1.25, "writes": 3}
     own = {key: more.pop(key) for key in ("items", "good") if key in more}
@@ -261,6 +268,33 @@ class TestParameters:
 
         assert value(node, "Nodes per write") == 500
         assert value(node, "Security") == "None, None"
+
+    def test_a_set_shows_its_members_and_which_is_used(self) -> None:
+        body = with_members(
+            {"endpoint": "opc.tcp://a:1", "state": "no_data", "service_level": 1},
+            {"endpoint": "opc.tcp://b:1", "state": "healthy", "in_use": True},
+        )
+        node = at(build(document(servers=[body])), f"{MIRROR}/servers/PLC1")
+        assert value(node, "Member in use") == "opc.tcp://b:1"
+        assert value(node, "Members") == "opc.tcp://a:1 no data, 1; opc.tcp://b:1 healthy"
+        assert node.state is HealthState.GOOD
+
+    def test_a_set_without_a_session_uses_no_member(self) -> None:
+        body = with_members({"endpoint": "opc.tcp://a:1", "state": "unknown"}, state="connecting")
+        node = at(build(document(servers=[body])), f"{MIRROR}/servers/PLC1")
+        assert value(node, "Member in use") is None
+
+    def test_a_set_that_cannot_fail_over_needs_maintenance(self) -> None:
+        body = with_members(
+            {"endpoint": "opc.tcp://a:1", "state": "healthy", "in_use": True},
+            {"endpoint": "opc.tcp://b:1", "state": "dead", "reason": "no route"},
+            {"endpoint": "opc.tcp://c:1", "state": "dead"},
+        )
+        node = at(build(document(servers=[body])), f"{MIRROR}/servers/PLC1")
+        assert node.state is HealthState.MAINTENANCE
+        assert node.reason == (
+            "2 of 3 members cannot be used: opc.tcp://b:1 (no route), opc.tcp://c:1"
+        )
 
     def test_a_server_and_pipe_known_by_name_alone_are_shown(self) -> None:
         bare = [{"name": "PLC1", "status": {"state": "connected"}}]
