@@ -222,10 +222,12 @@ class Feed:
         return self._session
 
     def is_subscribed(self, handle: int) -> bool:
-        return handle in self._place
+        """Whether the server has said that it watches the item; one that is being asked may not."""
+        stream = self._place.get(handle)
+        return stream is not None and stream.monitored.get(handle, 0) != 0
 
     def subscribed_handles(self) -> list[int]:
-        return list(self._place)
+        return [handle for handle in self._place if self.is_subscribed(handle)]
 
     # -- making it so ---------------------------------------------------------------------------
 

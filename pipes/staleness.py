@@ -64,9 +64,12 @@ class Staleness:
             self._task = asyncio.create_task(self._look(), name=f"staleness {self._feed.name}")
 
     def _judge(self, now: float) -> None:
-        """A suspect that was notified since is well; one that was not in time is stale."""
+        """A suspect that was notified since is well; one that was not in time is stale.
+
+        One that is not watched any more has no reason to be notified: it is the feed's to tell of.
+        """
         for handle, (newest, since) in list(self._suspects.items()):
-            if self._last.get(handle) is not newest:
+            if self._last.get(handle) is not newest or not self._feed.is_subscribed(handle):
                 del self._suspects[handle]
             elif now - since > self._grace(handle):
                 del self._suspects[handle]

@@ -40,8 +40,13 @@ class Played:
     def __init__(self, sampling_interval_ms: float) -> None:
         self.anew: list[int] = []
         item = FeedItem(1, "ns=2;s=T", sampling_interval_ms, Trigger.STATUS_VALUE, None, "")
+        self.is_subscribed = True
         feed = SimpleNamespace(
-            name="P1", wanted={1: item}, publishing_interval_ms=100.0, again=self.anew.append
+            name="P1",
+            wanted={1: item},
+            publishing_interval_ms=100.0,
+            again=self.anew.append,
+            is_subscribed=lambda _handle: self.is_subscribed,
         )
         self.last = {1: double(1.0)}
         self.stale: list[int] = []
@@ -78,6 +83,17 @@ def test_an_item_that_was_notified_since_is_well():
     played.staleness._judge(2 * GRACE_SECONDS)
 
     assert played.anew == []
+
+
+def test_an_item_that_the_server_refuses_meanwhile_is_not_called_stale():
+    played = Played(sampling_interval_ms=-1.0)
+    played.is_subscribed = False
+    played.staleness._judge(1.0)
+    played.is_subscribed = True
+
+    played.staleness._judge(2 * GRACE_SECONDS)
+
+    assert played.anew == played.stale == []
 
 
 def test_an_item_that_was_healed_in_vain_is_given_twice_the_time():
