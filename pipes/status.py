@@ -150,18 +150,22 @@ def _not_read_back(flow: Flow, handle: int) -> str:
     return f"written, but {flow.writing.name} does not let it be read back: {name_of(status)}"
 
 
-def _state_of(value: bytes, held_back: str) -> tuple[ItemState, str]:
+def _state_of(value: bytes, more: str) -> tuple[ItemState, str]:
+    """What the source says of its value, and then ``more``: what became of it."""
     try:
         status = status_of(value)
     except DecodeError as error:
         return ItemState.ERROR, f"the value cannot be decoded: {error}"
-    if not is_bad(status) and not has_value(value):
-        return ItemState.BAD, held_back or "the source has no value"
-    if is_good(status):
-        return ItemState.GOOD, held_back
+    said = f"the source says {name_of(status)}" if status else ""
     if is_bad(status):
-        return ItemState.BAD, held_back or f"the source says {name_of(status)}"
-    return ItemState.UNCERTAIN, held_back or f"the source says {name_of(status)}"
+        state = ItemState.BAD
+    elif not has_value(value):
+        state, said = ItemState.BAD, "the source has no value"
+    elif is_good(status):
+        state, said = ItemState.GOOD, said if more else ""
+    else:
+        state = ItemState.UNCERTAIN
+    return state, "; ".join(part for part in (said, more) if part)
 
 
 def item_status(runner: PipeRunner, item: Item) -> Body:

@@ -32,18 +32,18 @@ SUBSTITUTED: Final = code_of("UncertainSubstituteValue")
 
 
 class HoldReason(StrEnum):
-    """Why nothing is written; the value is the sentence for the status of the item."""
+    """Why the value that came is not written; the value is what an operator reads of the target.
 
-    POLICY = "the source is not Good; the target holds the last good value"
-    NO_STATUS = "the source is Bad and the target takes no status; it keeps the last value"
-    NO_VALUE = "the source has no value and there is no last good one to put its status on"
-    REPORTED = "the target has been told that the source is not Good"
-    SUBSTITUTED = "the source is not Good; the target has the substitute value"
-    NO_SUBSTITUTE = (
-        "the source is not Good and the item has no substitute value; the target keeps the last "
-        "value; set substitute"
-    )
-    STOPPED = "the source is not Good; the transfer is stopped until it is Good again"
+    It follows what is wrong at the source: "the source has no value; the target …".
+    """
+
+    POLICY = "the target holds the last good value"
+    NO_STATUS = "the target takes no status and keeps the last value"
+    NO_VALUE = "the target keeps what it has, as there is no last good value to put the status on"
+    REPORTED = "the target has been told, on its last good value"
+    SUBSTITUTED = "the target has the substitute value"
+    NO_SUBSTITUTE = "the target keeps the last value, as the item has no substitute; set substitute"
+    STOPPED = "the transfer is stopped until the source is Good again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def test_each_policy_on_a_bad_value_and_on_a_lost_source(
         "T000003": (5.0, 0),
     }
     shows(foreign, kept, what="each policy on a Bad value")
-    assert "stopped until it is Good" in mirror.item("T000003")["reason"]
+    assert "stopped until the source is Good" in mirror.item("T000003")["reason"]
     assert "has the substitute value" in mirror.item("T000002")["reason"]
     north.set_many(dict.fromkeys(POLICIES, 7.0), status=UNCERTAIN)
     shows(foreign, {"T000000": (7.0, UNCERTAIN), "T000003": (5.0, 0)}, what="better is not Good")
