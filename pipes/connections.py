@@ -116,6 +116,11 @@ class ServerConnection:
         is_used = self._members is not None and self.state is ServerState.CONNECTED
         return self._members.sentence() if is_used and self._members else self.reason
 
+    @property
+    def is_first_attempt(self) -> bool:
+        """No attempt to connect has ended yet, neither in a session nor in vain."""
+        return self.state is ServerState.CONNECTING
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"connection {self.name}")
 

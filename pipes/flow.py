@@ -132,6 +132,7 @@ class Flow:
         self.ranges = Ranges(self.name, self._filters, now)
         self.silences = Silences(
             self.outages, known, self.faults, self.newest, now,
+            is_first_attempt=lambda: self.reading.is_first_attempt,
             unmissed=self.echoes.handles if self._sides.is_reverse else (),  # not its source
             is_told_at_start=pipe.initial_write is not InitialWrite.NEVER,
         )  # fmt: skip
@@ -254,7 +255,7 @@ class Flow:
         self.waiting.tick(now)
         self.ranges.tick(self.reading.session, now)
         self.oscillations.tick(now)
-        if self.outages.current:
+        if self.outages.current or self.outages.awaited:
             self.silences.tick(now)
         due = self.faults.due(now) + self.waiting.due(now)
         if due:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, Protocol
 
-from pipes.core.outages import STALE, Outages
+from pipes.core.outages import LOST, STALE, Outages
 from pipes.faults import Faults
 from pipes.known import Known
 
@@ -32,10 +32,13 @@ class Silences:
         owner: Owner,
         now: Callable[[], float],
         *,
+        is_first_attempt: Callable[[], bool],
         unmissed: Collection[int],
         is_told_at_start: bool,
     ) -> None:
-        """``unmissed``: what this direction reads of these need not come.
+        """``is_first_attempt``: whether the server has yet to be reached or missed at all.
+
+        ``unmissed``: what this direction reads of these need not come.
 
         ``is_told_at_start``: also of an item that has had no value yet.
         """
@@ -44,6 +47,7 @@ class Silences:
         self._faults = faults
         self._owner = owner
         self._now = now
+        self._is_first_attempt = is_first_attempt
         self._unmissed = unmissed
         self._is_told_at_start = is_told_at_start
 
@@ -51,7 +55,10 @@ class Silences:
         """These do not report any more."""
         if self._unmissed:
             handles = [handle for handle in handles if handle not in self._unmissed]
-        self._outages.begin(handles, status, self._now())
+        if status == LOST and self._is_first_attempt():
+            self._outages.await_connection(handles)
+        else:
+            self._outages.begin(handles, status, self._now())
 
     def stale(self, handle: int) -> None:
         self.begin((handle,), STALE)
@@ -68,6 +75,8 @@ class Silences:
         return self._outages.reading(handle, self._known.last.get(handle), self._now())
 
     def tick(self, now: float) -> None:
+        if self._outages.awaited and not self._is_first_attempt():
+            self._outages.attempted(now)
         due = self._outages.due(now, MOST_AT_ONCE)
         if not self._is_told_at_start:
             due = [handle for handle in due if handle in self._known.last]

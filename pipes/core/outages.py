@@ -10,8 +10,10 @@ refused              no value, the status of the refusal            the node can
 stale                the newest value, UncertainLastUsableValue     found by the watchdog
 ===================  =============================================  ==========================
 
-The grace keeps a short reconnection from becoming two writes of each item. Whatever was the matter,
-the next value that is reported ends it.
+The grace keeps a short reconnection from becoming two writes of each item. At a start it begins
+when the first attempt to connect is over, well or not: a server at the end of a long line is not
+lost while it is being reached for the first time. Whatever was the matter, the next value that is
+reported ends it.
 """
 
 from __future__ import annotations
@@ -49,7 +51,17 @@ class Outages:
 
     def __init__(self) -> None:
         self.current: dict[int, Outage] = {}
+        self.awaited: set[int] = set()
         self._untold: deque[tuple[float, list[int]]] = deque()
+
+    def await_connection(self, handles: Iterable[int]) -> None:
+        """The first attempt to connect is under way: nothing is said of these before its end."""
+        self.awaited.update(handles)
+
+    def attempted(self, now: float) -> None:
+        """The first attempt is over; what was awaited has not reported yet: its grace begins."""
+        awaited, self.awaited = self.awaited, set()
+        self.begin(awaited, LOST, now)
 
     def begin(self, handles: Iterable[int], status: int, now: float) -> None:
         """These do not report any more; an outage that goes on for another reason is none anew."""
@@ -70,6 +82,7 @@ class Outages:
     def over(self, handles: Iterable[int]) -> None:
         for handle in handles:
             self.current.pop(handle, None)
+            self.awaited.discard(handle)
         if not self.current:
             self.current = {}  # a table that held thousands would keep its size
             self._untold.clear()

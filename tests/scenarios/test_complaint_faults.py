@@ -168,6 +168,7 @@ def test_f53_a_round_trip_of_300_ms_costs_time_and_neither_values_nor_subscripti
     assert_equal_final_state(mirror, within=2, fault="F53 started")
     connects = [mirror.server(name)["connects"] for name in ("SRC", "TGT")]
     before = station.pipe()["writes"]
+    assert before <= len(TAGS), "that it takes seconds to be connected is not told as an outage"
 
     source.ask("move", nodes=TAGS, seconds=0.5)
     steadily(lambda: source.ask("counts")["subscriptions"] == 1, during=5, what="one subscription")

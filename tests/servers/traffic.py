@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from asyncua import Server, ua
@@ -51,8 +52,11 @@ class Traffic:
         due = loop.time()
         while True:
             value += 1
+            moved = ua.DataValue(
+                ua.Variant(value, ua.VariantType.Double), SourceTimestamp=datetime.now(UTC)
+            )
             for name in names:
-                await self._write(name, ua.DataValue(ua.Variant(value, ua.VariantType.Double)))
+                await self._write(name, moved)
             self._moved += len(names)
             due = max(due + seconds, loop.time())
             await asyncio.sleep(due - loop.time())

@@ -11,7 +11,7 @@ from typing import Any
 from pipes import targets, verify
 from pipes.connections import ServerConnection
 from pipes.core.binary import encode_data_value
-from pipes.core.choices import Direction
+from pipes.core.choices import Direction, ServerState
 from pipes.core.node_ids import encode, resolve
 from pipes.core.sizes import ValueLimits
 from pipes.core.structures import Structures
@@ -197,6 +197,7 @@ class PlayedFlow:
         session = PlayedSession()
         session.least_interval_ms = least_interval_ms
         self.reader.session = session  # type: ignore[assignment]
+        self.reader.state = ServerState.CONNECTED
         self.flow.connected(self.reader)
         await settle()
         return session
@@ -213,7 +214,9 @@ class PlayedFlow:
         self.flow.disconnected(self.writer)
 
     def lose_reader(self) -> None:
+        """The session ended, or the first attempt to have one failed."""
         self.reader.session = None
+        self.reader.state = ServerState.DISCONNECTED
         self.flow.disconnected(self.reader)
 
     def come(self, **values: bytes) -> None:

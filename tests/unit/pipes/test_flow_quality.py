@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipes.core.choices import Direction, InitialWrite, ItemKind, Quality
+from pipes.core.choices import Direction, InitialWrite, ItemKind, Quality, ServerState
 from pipes.core.outages import GRACE_SECONDS, LOST, STALE
 from pipes.core.quality import SUBSTITUTED, HoldReason
 from pipes.core.status_codes import code_of
@@ -97,6 +97,30 @@ class TestLostSource:
 
         assert wrote(server) == [{1: double(1.0, status=LOST)}, {1: double(1.0)}]
 
+    async def test_a_first_attempt_over_a_long_line_is_no_loss(self):
+        played = PlayedFlow(item(1))
+        server = await played.connect_writer()
+        assert await after(played, server, 10 * GRACE_SECONDS) == []
+
+        await played.connect_reader()
+        await played.tick(GRACE_SECONDS / 2)
+        played.come(i1=double(1.0))
+
+        assert wrote(server) == [{1: double(1.0)}]
+        assert await after(played, server, 60.0) == []
+
+    async def test_a_first_attempt_in_vain_is_told_after_the_grace(self):
+        played = PlayedFlow(item(1, quality=Quality.SUBSTITUTE, substitute=7))
+        server = await played.connect_writer()
+        await played.tick(10 * GRACE_SECONDS)
+
+        played.reader.state = ServerState.DISCONNECTED  # nobody is told of this edge
+        assert await after(played, server, 0.1) == []
+        assert await after(played, server, GRACE_SECONDS - 0.2) == []
+        assert await after(played, server, 0.2) == [
+            {1: double(7.0, status=SUBSTITUTED, stamp=None)}
+        ]
+
     async def test_hold_keeps_the_value_and_tells_when_the_time_is_over(self):
         played, server = await connected(item(1), quality=Quality.HOLD, hold_seconds=10.0)
         played.come(i1=double(1.0))
@@ -143,6 +167,7 @@ class TestLostSource:
         played.writer.session = server  # type: ignore[assignment]
         played.flow.connected(played.writer)
         await settle()
+        played.lose_reader()
 
         assert await after(played, server, LONG) == [{1: double(9.0, status=LOST)}]
         assert played.flow.held_back[2] == HoldReason.NO_VALUE

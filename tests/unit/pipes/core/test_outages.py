@@ -46,6 +46,44 @@ def test_what_is_over_within_the_grace_is_never_told() -> None:
     assert outages.due(101.0 + LATER, 10) == [1]
 
 
+@pytest.mark.parametrize(
+    ("begun", "attempted", "came", "told"),
+    [
+        pytest.param(0.0, 1.0, None, 1.0 + LATER, id="told a grace after an attempt in vain"),
+        pytest.param(0.0, 10.0, None, 10.0 + LATER, id="however long the attempt takes"),
+        pytest.param(0.0, 10.0, 10.0 + LATER / 2, None, id="not if a value comes in time"),
+        pytest.param(0.0, None, None, None, id="not while the attempt is under way"),
+    ],
+)
+def test_at_a_start_the_grace_begins_when_the_first_attempt_is_over(
+    begun: float, attempted: float | None, came: float | None, told: float | None
+) -> None:
+    outages = Outages()
+    outages.await_connection([1])
+    found = None
+    for tenth in range(300):
+        now = begun + tenth / 10
+        if attempted == now:
+            outages.attempted(now)
+        if came is not None and now >= came:
+            outages.over([1])
+        if outages.due(now, 10):
+            assert found is None, "told once"
+            found = now
+        assert (outages.reading(1, None, now) is None) is (found is None)
+    assert found == told
+
+
+def test_what_is_taken_out_during_the_first_attempt_is_not_missed_after_it() -> None:
+    outages = Outages()
+    outages.await_connection([1, 2])
+    outages.over([1])
+    outages.attempted(0.0)
+    assert outages.due(LATER, 10) == [2]
+    outages.attempted(1.0)
+    assert outages.due(1.0 + LATER, 10) == [], "there is one first attempt"
+
+
 def test_thousands_are_told_in_parts() -> None:
     outages = Outages()
     outages.begin(range(5), LOST, 0.0)
