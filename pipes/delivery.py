@@ -204,7 +204,7 @@ class Delivery:
     def __len__(self) -> int:
         return len(self._latest) + len(self._queue)
 
-    def put(self, values: Mapping[int, bytes]) -> None:
+    def put(self, values: dict[int, bytes]) -> None:
         self._latest.put(values)
 
     def take(self, limit: int) -> dict[int, bytes]:

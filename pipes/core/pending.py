@@ -5,9 +5,12 @@ must never be in flight together, or the older may win. A handle that was taken 
 answer is there; a newer value of it waits and is replaced by a still newer one.
 
 Three disjoint places hold a handle: ``ready`` (may be taken), ``waiting`` (newer value of a busy
-handle), ``busy`` (in flight; may stand in ``waiting`` too). Values that wait are bounded by the
-number of items; the overflow policy is *latest*: a newer value replaces the older (``conflated``)
-and a handle beyond the limit is not taken in (``refused``). Every operation costs O(its batch).
+handle), ``busy`` (in flight; may stand in ``waiting`` too). The batch that was taken last is busy
+as a whole: mostly it is answered before anything else happens, and nothing was done per value.
+
+Values that wait are bounded by the number of items; the overflow policy is *latest*: a newer value
+replaces the older (``conflated``) and a handle beyond the limit is not taken in (``refused``).
+Every operation costs O(its batch).
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ class Pending:
         limit: how many handles may wait, which is the number of items.
     """
 
-    __slots__ = ("_busy", "_forgotten", "_ready", "_waiting", "conflated", "limit", "refused")
+    __slots__ = (
+        "_busy_before", "_forgotten", "_newest", "_ready", "_waiting", "conflated", "limit",
+        "refused",
+    )  # fmt: skip
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -33,7 +39,8 @@ class Pending:
         self.refused = 0
         self._ready: dict[int, bytes] = {}
         self._waiting: dict[int, bytes] = {}
-        self._busy: set[int] = set()
+        self._newest: Collection[int] = ()  # the batch that was taken last
+        self._busy_before: set[int] = set()
         self._forgotten: set[int] = set()
 
     def __len__(self) -> int:
@@ -49,14 +56,26 @@ class Pending:
     def in_flight(self) -> int:
         return len(self._busy)
 
-    def put(self, values: Mapping[int, bytes]) -> None:
-        """Take in new values; each replaces the one that waits under its handle."""
+    @property
+    def _busy(self) -> set[int]:
+        self._take_apart()
+        return self._busy_before
+
+    def _take_apart(self) -> None:
+        if self._newest:
+            self._busy_before.update(self._newest)
+            self._newest = ()
+
+    def put(self, values: dict[int, bytes]) -> None:
+        """Take in new values, and the dictionary; each replaces the one under its handle."""
         before, ready_before = len(self), len(self._ready)
-        if not self._busy or self._busy.isdisjoint(values):
+        if not self._ready and not self._newest and not self._busy_before:
+            self._ready = values
+        elif self._busy.isdisjoint(values):
             self._ready.update(values)
         else:
             for handle, value in values.items():
-                place = self._waiting if handle in self._busy else self._ready
+                place = self._waiting if handle in self._busy_before else self._ready
                 place[handle] = value
         self.conflated += before + len(values) - len(self)
         if len(self) > self.limit:
@@ -74,16 +93,24 @@ class Pending:
         ready = self._ready
         if len(ready) <= limit:
             batch, self._ready = ready, {}
+        elif len(ready) < 2 * limit:
+            batch, self._ready = ready, dict(islice(ready.items(), limit, None))
+            for handle in self._ready:
+                del batch[handle]
         else:
             batch = dict(islice(ready.items(), max(limit, 0)))
             for handle in batch:
                 del ready[handle]
-        self._busy.update(batch)
+        self._take_apart()
+        self._newest = batch
         return batch
 
     def done(self, batch: Collection[int]) -> None:
         """The writes of these handles were answered, or never will be."""
-        self._busy.difference_update(batch)
+        if batch is self._newest:
+            self._newest = ()
+        else:
+            self._busy.difference_update(batch)
         if self._forgotten:
             self._forgotten.difference_update(batch)
         waiting = self._waiting
