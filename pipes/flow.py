@@ -276,8 +276,7 @@ class Flow:
         sides = self._sides
         self._strangers.update(item.id for item in new)
         self.echoes.handles.update(i.id for i in new if i.direction is Direction.BOTH)
-        self.writer.pending.limit = max(1, len(self.items))
-        self.writer.ledger.expect(len(self.items))
+        self.writer.expect(len(self.items))
         self.targets.add({item.id: sides.written_node(item) for item in new})
         self.conditions.add(new)
         self.ranges.add({i.id: sides.read_node(i) for i in new if percent_deadband(i)})

@@ -137,6 +137,12 @@ class Writer:
             self._answered_one.clear()
             await self._answered_one.wait()
 
+    def expect(self, items: int) -> None:
+        """Make room for so many."""
+        self.pending.limit = max(1, items)
+        self.ledger.expect(items)
+        self.written.expect(items)
+
     def forget(self, handles: Iterable[int]) -> None:
         gone = set(handles)
         self.pending.forget(gone)

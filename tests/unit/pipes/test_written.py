@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pipes.written import FOLD_AT, Written
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipes.written import LEAST_VALUES, MOST_VALUES, Written
 
 HOUR_NS = 3_600 * 10**9
 
@@ -40,8 +43,39 @@ def test_nothing_is_left_of_a_handle_that_is_taken_out_with_its_write_noted_last
 
 def test_batches_that_nobody_asks_for_do_not_pile_up() -> None:
     written = Written()
-    batch = dict.fromkeys(range(FOLD_AT // 4), b"a")
-    for _ in range(9):
+    batch = dict.fromkeys(range(LEAST_VALUES // 4), b"a")
+    for _ in range(99):
         written.note(batch, HOUR_NS)
-    assert written._unfolded_values < FOLD_AT
-    assert written.counts[0] == 9
+    assert len(written._older) + len(written._younger) <= 8
+    assert written.counts[0] == 99
+
+
+def test_a_generation_grows_with_the_items_within_bounds() -> None:
+    written = Written()
+    for items, limit in ((1, LEAST_VALUES), (10_000, 20_000), (10**6, MOST_VALUES)):
+        written.expect(items)
+        assert written._limit == limit
+
+
+batches = st.lists(
+    st.tuples(st.dictionaries(st.integers(0, 9), st.binary(max_size=2)), st.booleans()),
+    max_size=40,
+)
+
+
+@given(batches)
+def test_nobody_can_tell_that_batches_are_entered_late(noted) -> None:
+    """Whoever looks, and whenever, finds what a table that is always up to date would have."""
+    written = Written()
+    written._limit = 7
+    held: dict[int, bytes] = {}
+    at: dict[int, int] = {}
+    counts: dict[int, int] = {}
+    for number, (batch, looks) in enumerate(noted):
+        written.note(batch, number)
+        for handle, value in batch.items():
+            held[handle], at[handle] = value, number
+            counts[handle] = counts.get(handle, 0) + 1
+        if looks:
+            assert written.held == held
+    assert (written.at, written.held, written.counts) == (at, held, counts)
