@@ -23,6 +23,7 @@ from pipes.core.transfer import (
     absolute_deadband,
     decide_transfer,
     passes_untouched,
+    percent_deadband,
     rule_for,
     substitute_variant,
 )
@@ -407,6 +408,18 @@ class TestDeadband:
     )
     def test_the_server_is_asked_for_an_absolute_deadband(self, deadband, expected):
         assert absolute_deadband(replace(ITEM, deadband=deadband)) == expected
+
+    @pytest.mark.parametrize(
+        ("deadband", "expected"),
+        [
+            (Deadband(DeadbandType.PERCENT, 2.5), 2.5),
+            (Deadband(DeadbandType.PERCENT, 0.0), None),
+            (Deadband(DeadbandType.ABSOLUTE, 2.5), None),
+            (Deadband(), None),
+        ],
+    )
+    def test_the_server_is_asked_for_a_percent_deadband(self, deadband, expected):
+        assert percent_deadband(replace(ITEM, deadband=deadband)) == expected
 
 
 def test_a_damaged_history_does_not_stop_a_good_value():
