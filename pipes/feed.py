@@ -17,10 +17,15 @@ from typing import Final, Protocol
 from pipes.core.choices import CodecName, Trigger
 from pipes.core.node_ids import NodeIdError
 from pipes.core.patience import Patience
-from pipes.core.status_codes import code_of
+from pipes.core.status_codes import code_of, name_of
 from pipes.core.values import is_bad
 from pipes.opcua.index_ranges import ignores_index_range
-from pipes.opcua.lane import MonitoredItemSpec, Subscription, SubscriptionSettings
+from pipes.opcua.lane import (
+    MonitoredItemResult,
+    MonitoredItemSpec,
+    Subscription,
+    SubscriptionSettings,
+)
 from pipes.opcua.session import RequestFailed, Session
 
 log = logging.getLogger(__name__)
@@ -40,6 +45,7 @@ LONGEST_SILENCE: Final = 60.0
 CALM_SECONDS: Final = 120.0
 FIRST_RETRY: Final = 0.5
 LONGEST_RETRY: Final = 4.0
+SUBSCRIPTION_GONE: Final = code_of("BadSubscriptionIdInvalid")
 FILTER_REFUSALS: Final = frozenset(
     code_of(name)
     for name in (
@@ -121,6 +127,13 @@ class _Stream:
         self._feed.renew(self, f"{missed} notifications were lost")
 
 
+def _raise_if_gone(results: Iterable[MonitoredItemResult]) -> None:
+    """That the subscription is not there is said of each item, and is no matter of theirs."""
+    if any(result.status == SUBSCRIPTION_GONE for result in results):
+        why = f"{name_of(SUBSCRIPTION_GONE)}: the server does not keep the subscription"
+        raise RequestFailed("CreateMonitoredItems", SUBSCRIPTION_GONE, why)
+
+
 class Feed:
     def __init__(
         self,
@@ -148,6 +161,7 @@ class Feed:
             KEEP_ALIVE_SECONDS * SILENT_KEEP_ALIVES, LONGEST_SILENCE, CALM_SECONDS
         )
         self._capacity = ITEMS_PER_SUBSCRIPTION
+        self._was_gone = False  # the last subscription that was asked for something
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -239,19 +253,29 @@ class Feed:
                 await self._delete_lost()
                 await self._delete_doomed()
                 await self._add_missing(session)
+                self._was_gone = False
             except (ConnectionError, TimeoutError) as error:
                 # A lost session is replaced by the connection, and this task with it.
                 log.debug("feed %s: %s", self.name, error)
                 await asyncio.sleep(FIRST_RETRY)
                 self._wake.set()
             except RequestFailed as refusal:
-                self._all_refused(refusal)
-                await asyncio.sleep(LONGEST_RETRY)
+                await self._rest_after(refusal)
                 self._wake.set()
             except Exception:
                 log.exception("feed %s: subscribing failed; tried again", self.name)
                 await asyncio.sleep(LONGEST_RETRY)
                 self._wake.set()
+
+    async def _rest_after(self, refusal: RequestFailed) -> None:
+        """A subscription that is gone is no refusal, unless the next one is gone as well."""
+        was_gone, self._was_gone = self._was_gone, refusal.status == SUBSCRIPTION_GONE
+        if self._was_gone and not was_gone:
+            log.info("feed %s: %s", self.name, refusal)
+            await asyncio.sleep(FIRST_RETRY)
+        else:
+            self._all_refused(refusal)
+            await asyncio.sleep(LONGEST_RETRY)
 
     def _all_refused(self, refusal: RequestFailed) -> None:
         """The server makes no further subscription: every item that needs one says so."""
@@ -329,6 +353,7 @@ class Feed:
         began = self.now()
         try:
             results = await stream.subscription.add(specs)
+            _raise_if_gone(results)
         except BaseException:
             self.renew(stream, "its items could not be added")
             raise

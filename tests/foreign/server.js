@@ -377,6 +377,19 @@ class Plant {
     return count;
   }
 
+  /* ``nodes`` have values that can be read and are not reported, asked anew or not; none ends it. */
+  silence(command) {
+    if (!this.silent) {
+      const plant = this;
+      const record = opcua.MonitoredItem.prototype.recordValue;
+      opcua.MonitoredItem.prototype.recordValue = function (...args) {
+        if (!plant.silent.has(this.itemToMonitor.nodeId.value)) record.apply(this, args);
+      };
+    }
+    this.silent = new Set(command.nodes);
+    return null;
+  }
+
   counts() {
     const engine = this.server.engine;
     let items = 0;
@@ -387,7 +400,7 @@ class Plant {
   }
 }
 
-const COMMANDS = new Set(["set", "set_raw", "set_many", "set_burst", "count", "read", "add_node", "delete_node", "refuse", "clamp", "delete_subscriptions", "service_level", "redundancy", "counts"]);
+const COMMANDS = new Set(["set", "set_raw", "set_many", "set_burst", "count", "read", "add_node", "delete_node", "refuse", "clamp", "delete_subscriptions", "silence", "service_level", "redundancy", "counts"]);
 
 async function main() {
   const chosen = options();

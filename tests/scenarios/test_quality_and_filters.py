@@ -22,6 +22,7 @@ pytestmark = pytest.mark.node
 BAD = code_of("BadCommunicationError")
 SENSOR = code_of("BadSensorFailure")
 UNCERTAIN = code_of("UncertainSubNormal")
+STALE = code_of("UncertainLastUsableValue")
 LOST = code_of("BadNoCommunication")
 SUBSTITUTED = code_of("UncertainSubstituteValue")
 #: One item for each policy.
@@ -96,6 +97,31 @@ def test_each_policy_on_a_bad_value_and_on_a_lost_source(
     north.start()
     north.set_many(dict.fromkeys(POLICIES, 9.0))
     shows(foreign, dict.fromkeys(POLICIES, (9.0, 0)), what="the source is back", within=15)
+
+
+def test_a_value_that_its_server_has_and_does_not_report_is_uncertain_until_it_does(
+    shared_station: Station, north: Plant, foreign: Plant
+) -> None:
+    stale, well = "T000008", "T000009"
+    foreign.set_many({stale: 1.0, well: 1.0})
+    mirror = Mirror(shared_station, foreign, north, [stale, well]).apply()
+    assert_equal_final_state(mirror, within=10)
+    before = mirror.server("SRC")
+
+    foreign.ask("silence", nodes=[stale])
+    foreign.set_many({stale: 2.0, well: 2.0})
+    shows(north, {stale: (1.0, 0), well: (2.0, 0)}, what="the other item goes on")
+    shows(north, {stale: (1.0, STALE), well: (2.0, 0)}, what="stale is told", within=15)
+    item = mirror.wait_for_item(stale, "stale")
+    assert "has another value and does not report it" in item["reason"]
+    assert mirror.server("SRC")["state"] == "connected"
+    assert mirror.server("SRC")["since"] == before["since"], "the session lives on"
+    assert shared_station.pipe()["healed_subscriptions"] == 0
+
+    foreign.ask("silence", nodes=[])
+    foreign.set(stale, 3.0)
+    shows(north, {stale: (3.0, 0), well: (2.0, 0)}, what="and it is Good when it reports")
+    mirror.wait_for_item(stale, "good")
 
 
 def test_the_table_of_the_pipe_says_what_single_statuses_become(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipes import targets
+from pipes import feed, targets
 from pipes.core.choices import DeadbandType, Quality
 from pipes.core.status_codes import code_of
 from pipes.core.values import VariantType
@@ -20,6 +20,7 @@ from tests.unit.pipes.flows import (
     no_value,
     number_in,
     play_targets,
+    settle,
 )
 
 BAD = code_of("BadCommunicationError")
@@ -404,6 +405,33 @@ async def test_values_of_a_monitored_item_that_could_not_be_removed_are_not_take
 
     assert writer.written == []
     assert played.flow.healed_subscriptions == 1
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "for ever"])
+async def test_a_subscription_that_is_gone_is_made_anew_before_its_items_are_called_refused(
+    monkeypatch, times
+):
+    gone, tries = code_of("BadSubscriptionIdInvalid"), []
+
+    async def add(subscription, specs):
+        tries.append(1)
+        server.refused_items = {1: gone} if len(tries) <= times else {}
+        return await usual(subscription, specs)
+
+    usual = PlayedSubscription.add
+    played = PlayedFlow(item(1))
+    server = await played.connect_reader()
+    monkeypatch.setattr(feed, "FIRST_RETRY", 0.0)
+    monkeypatch.setattr(feed, "LONGEST_RETRY", 0.0)
+    monkeypatch.setattr(PlayedSubscription, "add", add)
+
+    played.flow.feed.again(1)
+    for _ in range(3):
+        await settle()
+
+    assert played.flow.feed.is_subscribed(1)
+    assert len(server.subscribed) == 1 + times
+    assert played.flow.faults.counts[1] == times - 1, "the second in a row is the server's refusal"
 
 
 async def time_out(*_: object) -> None:
