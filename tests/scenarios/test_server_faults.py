@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from tests.scenarios.mirrors import Mirror, assert_equal_final_state, disturbed, took
+from tests.scenarios.mirrors import TIME_SCALE, Mirror, assert_equal_final_state, disturbed, took
 from tests.scenarios.plants import Plant, node_id
 from tests.scenarios.waiting import eventually, steadily
 
@@ -180,9 +180,16 @@ def test_a_server_that_is_down_at_the_start_is_met_as_soon_as_it_is_up(
     shared_station.put_configuration({})  # no connection of before
     source.kill()
     mirror = Mirror(shared_station, source, target, TAGS).apply()
-    status = mirror.wait_for_server("SRC", "disconnected")
-    assert "SRC cannot be reached" in status["reason"]
-    assert "Is the server running" in status["reason"]
+    reason = eventually(  # before it is tried, no pipe uses it
+        lambda: (
+            (r := shared_station.get("/servers/SRC")["status"]["reason"])
+            and "cannot be reached" in r
+            and r
+        ),
+        within=10 * TIME_SCALE,
+    )
+    assert reason.startswith("SRC cannot be reached")
+    assert "Is the server running" in reason
     shown = eventually(lambda: (s := shared_station.pipe())["state"] == "waiting" and s, within=5)
     assert "SRC" in shown["reason"]
 

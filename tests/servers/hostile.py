@@ -84,6 +84,7 @@ class Connection:
         self.sequence = 0
         self.publishes: list[tuple[int, int]] = []
         self.notified = 0
+        self.is_due = False
         self.items: list[int] = []
         self.page = 0
         self.subscriptions = 0
@@ -385,9 +386,12 @@ class Connection:
             self.fault(request_id, handle, ua.StatusCodes.BadTooManyPublishRequests)
             return
         self.publishes.append((request_id, handle))
+        if self.is_due:
+            self.notify()
 
     def notify(self) -> None:
-        """One notification for every outstanding Publish."""
+        """One notification for every outstanding Publish, or for the first that comes."""
+        self.is_due = not self.publishes
         if self.how == "drops_subscription":
             for request_id, handle in self.publishes:
                 self.fault(request_id, handle, ua.StatusCodes.BadNoSubscription)
