@@ -358,22 +358,25 @@ class Flow:
 
     def _newest(self, values: dict[int, bytes], special: frozenset[int]) -> None:
         passing = self.passing
-        look: set[int] = set()
-        if self._strangers or not passing.all_unseen(values):
+        look = passing.differing(values)
+        if self._strangers or not look <= passing.scalings.keys():
             values = self._parts.cut(self._without_strangers(values))
-            look = passing.other_types(values)
+            look = passing.differing(values)
         self.received += len(values)
         if special:
             look |= special & values.keys()
         if passing.minded or self.writing.writes_status is False:
             look |= passing.with_status(values)
-        made = self._scaled(values, look - special) if passing.scalings and look else {}
+        made = passing.scaled(values, look - special) if look else {}
         look -= made.keys()
         if look:
             passing.remember_good(look)
         self.last.update(values)
-        if look or made:
-            values = self._decided(values, look, made)
+        if made:
+            self.writer.originate(values, made)
+            values = values | made
+        if look:
+            values = self._decided(values, look)
         if values:
             self.writer.offer(values)
 
@@ -382,16 +385,8 @@ class Flow:
         ours = (values.keys() & self.items.keys()) - self._strangers
         return {handle: value for handle, value in values.items() if handle in ours}
 
-    def _scaled(self, values: dict[int, bytes], look: Collection[int]) -> dict[int, bytes]:
-        made = self.passing.scaled(values, look)
-        self.writer.origins.update({handle: values[handle] for handle in made})
-        return made
-
-    def _decided(
-        self, values: dict[int, bytes], look: Collection[int], made: dict[int, bytes]
-    ) -> dict[int, bytes]:
+    def _decided(self, values: dict[int, bytes], look: Collection[int]) -> dict[int, bytes]:
         through = {handle: value for handle, value in values.items() if handle not in look}
-        through |= made
         for handle in look:
             decided = self.deciding.arrived(handle, values[handle])
             if decided is not None:

@@ -8,7 +8,8 @@ ours, an item in error, an echo to suppress.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
+from itertools import compress, repeat
 from operator import itemgetter
 from typing import Final
 
@@ -22,6 +23,8 @@ from pipes.written import Written
 HAS_STATUS: Final = 0x02
 #: No encoding byte: the mark of a handle in ``unseen`` whose numbers are scaled in bulk.
 SCALED: Final = 0x3F
+#: As little an encoding byte: a handle that is not in ``unseen``.
+UNKNOWN: Final = 0x3E
 _TYPE_OF: Final = itemgetter(1)
 _MASK_OF: Final = itemgetter(0)
 #: The masks of DataValues without a status: what is left of many masks without these has one.
@@ -33,7 +36,7 @@ class Passing:
         self.unseen: dict[int, int] = {}
         """Handle -> the byte of type and rank that its value must have."""
         self.scalings: dict[int, Scaling] = {}
-        """Of the handles that are `SCALED` in ``unseen``."""
+        """Of the handles that are `SCALED` in ``unseen``, and of no others."""
         self.minded: set[int] = set()
         """Those whose values need a look if they have a status."""
         self._known = known
@@ -42,21 +45,20 @@ class Passing:
 
     # -- many values ----------------------------------------------------------------------------
 
-    def all_unseen(self, values: Mapping[int, bytes]) -> bool:
-        """Whether each value is of the type that may pass: no byte-code per value."""
+    def differing(self, values: Mapping[int, bytes]) -> set[int]:
+        """The handles whose value is not of the type that may pass; no byte-code per value."""
         try:
             types = bytes(map(_TYPE_OF, values.values()))
-            return types == bytes(look_up(self.unseen, values))
-        except (IndexError, KeyError):  # an empty DataValue; a handle to look at, or not ours
-            return False
-
-    def other_types(self, values: Mapping[int, bytes]) -> set[int]:
-        """The handles whose value is not of the type that may pass without a look."""
-        unseen = self.unseen.get
-        try:
-            return {handle for handle, value in values.items() if value[1] != unseen(handle)}
         except IndexError:  # a DataValue without anything is a single byte
-            return {handle for handle, v in values.items() if len(v) < 2 or v[1] != unseen(handle)}
+            types = bytes(value[1] if len(value) > 1 else 0 for value in values.values())
+        try:
+            wanted = bytes(look_up(self.unseen, values))
+        except KeyError:  # handles to look at, or not ours
+            wanted = bytes(map(self.unseen.get, values, repeat(UNKNOWN)))
+        if types == wanted:
+            return set()
+        differences = int.from_bytes(types) ^ int.from_bytes(wanted)
+        return set(compress(values, differences.to_bytes(len(types))))
 
     def with_status(self, values: Mapping[int, bytes]) -> set[int]:
         """The handles whose value has a status that means something to us."""
@@ -65,15 +67,18 @@ class Passing:
         found = {handle for handle, value in values.items() if value[0] & HAS_STATUS}
         return found if self._writing.writes_status is False else found & self.minded
 
-    def scaled(self, values: Mapping[int, bytes], look: Collection[int]) -> dict[int, bytes]:
+    def scaled(self, values: dict[int, bytes], look: Set[int]) -> dict[int, bytes]:
         """What is written for the numbers among ``look`` that are scaled in bulk."""
-        numbers = {h: values[h] for h in look if self.unseen.get(h) == SCALED}
-        return scaled(numbers, self.scalings)
+        handles = look & self.scalings.keys()
+        if len(handles) < len(values):
+            values = dict(zip(handles, look_up(values, handles), strict=True))
+        return scaled(values, self.scalings)
 
     # -- who passes -----------------------------------------------------------------------------
 
     def spare(self, handle: int, value: bytes, rule: Rule, target: Target) -> None:
         """Let the values that follow this one go straight through, if its rule lets them."""
+        self.scalings.pop(handle, None)
         if passes_untouched(value, rule, target):
             self.unseen[handle] = value[1]
         elif scaling := bulk_scaling(value, rule, target):
@@ -85,22 +90,23 @@ class Passing:
         handles = list(handles)
         self.remember_good(handles)
         for handle in handles:
-            self.unseen.pop(handle, None)
+            self.distrust(handle)
 
     def distrust(self, handle: int) -> None:
         """As `look_at`; what passed last does not count as the last good value."""
         self.unseen.pop(handle, None)
+        self.scalings.pop(handle, None)
 
     def target_lost(self) -> None:
         """Nothing is due until its target is known again."""
         self.remember_good(list(self.unseen))
         self.unseen.clear()
+        self.scalings.clear()
 
     def forget(self, handles: Collection[int]) -> None:
         self.minded.difference_update(handles)
         for handle in handles:
-            self.unseen.pop(handle, None)
-            self.scalings.pop(handle, None)
+            self.distrust(handle)
 
     def remember_good(self, handles: Collection[int]) -> None:
         """What went straight through was not noted: it is the last value of its item."""

@@ -21,6 +21,7 @@ from pipes.core.choices import CodecName
 from pipes.core.echo import WriteResult
 from pipes.core.latency import Latency
 from pipes.core.ledger import Batch, Ledger
+from pipes.core.lookup import look_up
 from pipes.core.pending import Pending
 from pipes.core.refresh import Refresh
 from pipes.core.retries import Retry, advise
@@ -161,6 +162,12 @@ class Writer:
         else:
             self.origins[handle] = value
 
+    def originate(self, values: dict[int, bytes], due: dict[int, bytes]) -> None:
+        """What is ``due`` was made of those of the ``values`` that have the same handles."""
+        if len(due) < len(values):
+            values = dict(zip(due, look_up(values, due), strict=True))
+        self.origins.update(values)
+
     def offer(self, values: dict[int, bytes]) -> None:
         """Take values to be written; each handle has its prefix."""
         self.pending.put(values)
@@ -244,8 +251,8 @@ class Writer:
 
     def _origins_of(self, batch: dict[int, bytes]) -> dict[int, bytes]:
         """What the source said, of those that go as something else."""
-        origins = self.origins
-        return {handle: origins[handle] for handle in batch.keys() & origins} if origins else {}
+        handles = batch.keys() & self.origins.keys()
+        return dict(zip(handles, look_up(self.origins, handles), strict=True))
 
     def _take_back(self, batch: Mapping[int, bytes]) -> None:
         """What was not sent, or refused unread, stays due unless newer values came."""

@@ -3,7 +3,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipes.core import bulk
 from pipes.core.binary import encode_data_value
 from pipes.core.bulk import scaled, scaling_for
 from pipes.core.transfer import (
@@ -67,6 +70,23 @@ def test_a_result_that_no_double_holds_is_left_out():
     scaling = scaling_for(value, lambda number: number**40)
     assert scaling is not None
     assert scaled({1: value}, {1: scaling}) == {}
+
+
+numbers = st.one_of(
+    st.builds(encoded, st.just(T.DOUBLE), st.floats(), stamp=st.sampled_from([None, 7])),
+    st.builds(encoded, st.just(T.INT64), st.integers(-(2**63), 2**63 - 1)),
+    st.builds(encoded, st.just(T.BYTE), st.integers(0, 255), status=st.sampled_from([0, 1 << 30])),
+    st.sampled_from([b"\x00", encoded(T.STRING, "5")]),
+)
+functions = st.sampled_from([twice, lambda number: number**40, lambda number: number - 1.5])
+kinds = st.sampled_from([T.DOUBLE, T.INT64, T.BYTE])
+
+
+@given(st.one_of(st.lists(numbers, max_size=9), numbers.map(lambda one: [one] * 9)), st.data())
+def test_together_or_one_by_one_the_same_comes_out(found, data):
+    values = dict(enumerate(found))
+    scalings = {handle: bulk.Scaling(data.draw(kinds), data.draw(functions)) for handle in values}
+    assert scaled(values, scalings) == bulk._scaled_singly(values, scalings)
 
 
 def test_nothing_scales_what_is_no_number():
