@@ -8,11 +8,13 @@ bytes that come out are compared with those of a careful asyncua script before a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from statistics import median
 from time import process_time
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
+from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.ua_binary import nodeid_to_binary, struct_from_binary, struct_to_binary
 
 from benchmarks.report import Demand, Options, Report, bench
@@ -108,8 +110,7 @@ def _encode(values: list[tuple[int, ua.DataValue]]) -> bytes:
     request.RequestHeader.RequestHandle = 1
     request.RequestHeader.Timestamp = ua.win_epoch_to_datetime(TICKS)
     request.Parameters.NodesToWrite = [
-        ua.WriteValue(NODE_IDS[handle], ua.AttributeIds.Value, Value=value)
-        for handle, value in values
+        ua.WriteValue(NODE_IDS[handle], AttributeIds.Value, Value=value) for handle, value in values
     ]
     data: bytes = struct_to_binary(request)
     return data
@@ -167,12 +168,12 @@ def codec(options: Options) -> Report:
     )
     watch = Stopwatch(options)
     for name, body in (("Double run", doubles), ("mixed", various)):
-        watch.add(name, lambda body=body: splice(body))
-        watch.add(f"asyncua {name}", lambda body=body: asyncua_pass_on(body))
+        watch.add(name, partial(splice, body))
+        watch.add(f"asyncua {name}", partial(asyncua_pass_on, body))
     watch.add("scan value, source time", lambda: scan_publish_response(doubles))
     for name, mask in MASKS.items():
         body = double_run(mask)
-        watch.add(f"scan {name}", lambda body=body: scan_publish_response(body))
+        watch.add(f"scan {name}", partial(scan_publish_response, body))
     stamped = scan_publish_response(double_run(0x05)).values
     watch.add("strip source time", lambda: strip_source_timestamps(stamped))
     judged = {

@@ -60,6 +60,7 @@ NULL_HEADER = pack("<BBqIIiI", 0, 0, TICKS, 1, 0, -1, 0) + bytes(3)
 def _compare(seed: int, sent: Sample, got: ua.DataValue, *, is_special: bool) -> None:
     if sent.is_special != is_special:
         raise MismatchError(f"Seed {seed}: {sent} is special: {is_special}")
+    assert got.StatusCode is not None
     if got.StatusCode.value != sent.written_status:
         raise MismatchError(f"Seed {seed}: {sent} has the status {got.StatusCode} now")
     ticks = None if got.SourceTimestamp is None else ua.datetime_to_win_epoch(got.SourceTimestamp)
@@ -74,6 +75,7 @@ def _compare(seed: int, sent: Sample, got: ua.DataValue, *, is_special: bool) ->
 
 def _variant(data: bytes) -> ua.Variant:
     decoded = struct_from_binary(ua.DataValue, Buffer(b"\x01" + data)).Value
+    assert decoded is not None
     if decoded.VariantType is not ua.VariantType.ExtensionObject and decoded.Value is not None:
         assert variant_to_binary(decoded) == data
     return decoded
@@ -134,6 +136,7 @@ def _check_as_asyncua(seed: int, body: bytes, result: PublishResult) -> None:
 
 
 def _essence(value: ua.DataValue) -> tuple[str, int, str]:
+    assert value.StatusCode is not None
     status = value.StatusCode.value & ~INFO_BITS
     return repr(value.Value), status, repr(value.SourceTimestamp)
 

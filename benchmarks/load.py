@@ -28,11 +28,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from asyncua import Server, ua
+from asyncua import ua
 from asyncua.common.callback import CallbackType
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.monitored_item_service import MonitoredItemValues
+from asyncua.server.server import Server
 from asyncua.server.user_managers import UserManager
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.object_ids import ObjectIds
 
 from benchmarks.names import NAMESPACE, node_name
 from pipes.pki import Pki
@@ -76,7 +79,7 @@ def keep_values_by_reference() -> None:
     def set_current(self: MonitoredItemValues, value: ua.DataValue) -> None:
         self.old_dvalue, self.current_dvalue = self.current_dvalue, value
 
-    MonitoredItemValues.set_current_datavalue = set_current  # type: ignore[method-assign]
+    MonitoredItemValues.set_current_datavalue = set_current  # type: ignore[method-assign, assignment]
 
 
 class Load:
@@ -154,7 +157,7 @@ class Load:
         now = datetime.now(UTC)
         for serial in range(self._serial, self._serial + count):
             await write(
-                self._ids[serial % self._items], ua.AttributeIds.Value, _value(float(serial), now)
+                self._ids[serial % self._items], AttributeIds.Value, _value(float(serial), now)
             )
         self._serial += count
         self._changes += count
@@ -212,7 +215,7 @@ class Load:
 
     async def state(self) -> list[list[Any]]:
         read = self._server.iserver.aspace.read_attribute_value
-        return [_shown(read(node, ua.AttributeIds.Value)) for node in self._ids]
+        return [_shown(read(node, AttributeIds.Value)) for node in self._ids]
 
     async def stop(self) -> None:
         await self.halt()
@@ -235,17 +238,17 @@ def _variable(parent: ua.NodeId, node: ua.NodeId) -> ua.AddNodesItem:
     attributes = ua.VariableAttributes()
     attributes.DisplayName = ua.LocalizedText(name)
     attributes.Value = ua.Variant(START_VALUE, ua.VariantType.Double)
-    attributes.DataType = ua.NodeId(ua.ObjectIds.Double)
+    attributes.DataType = ua.NodeId(ObjectIds.Double)
     attributes.ValueRank = ua.ValueRank.Scalar
-    attributes.ArrayDimensions = None
+    attributes.ArrayDimensions = None  # type: ignore[assignment]
     attributes.AccessLevel = attributes.UserAccessLevel = READ_AND_WRITE
     item = ua.AddNodesItem()
     item.RequestedNewNodeId = node
     item.BrowseName = ua.QualifiedName(name, node.NamespaceIndex)
     item.NodeClass = ua.NodeClass.Variable
     item.ParentNodeId = parent
-    item.ReferenceTypeId = ua.NodeId(ua.ObjectIds.HasComponent)
-    item.TypeDefinition = ua.NodeId(ua.ObjectIds.BaseDataVariableType)
+    item.ReferenceTypeId = ua.NodeId(ObjectIds.HasComponent)
+    item.TypeDefinition = ua.NodeId(ObjectIds.BaseDataVariableType)
     item.NodeAttributes = attributes
     return item
 

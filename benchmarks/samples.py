@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from struct import pack
 from typing import Any
@@ -127,9 +128,9 @@ class Samples:
             kinds.DiagnosticInfo: lambda: ua.DiagnosticInfo(SymbolicId=7, AdditionalInfo="why"),
         }
         for name, bits in integers.items():
-            makers[kinds[name]] = lambda bits=bits: random.randrange(-(2 ** (bits - 1)), 0)
+            makers[kinds[name]] = partial(random.randrange, -(2 ** (bits - 1)), 0)
         for name, bits in naturals.items():
-            makers[kinds[name]] = lambda bits=bits: random.randrange(2**bits)
+            makers[kinds[name]] = partial(random.randrange, 2**bits)
         return makers
 
     def text(self) -> str:

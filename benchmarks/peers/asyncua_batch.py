@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from asyncua import Client, Node, ua
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.common.node import Node
 
 from benchmarks.names import NAMESPACE, PUBLISHING_MS, node_name
 from benchmarks.peers.options import connect, peer_options
@@ -35,7 +37,7 @@ async def copy(source: Client, target: Client, items: int) -> None:
     handler = Handler()
     subscription = await source.create_subscription(PUBLISHING_MS, handler)
     for start in range(0, items, NODES_PER_CALL):
-        await subscription.subscribe_data_change(
+        await subscription.subscribe_data_change(  # type: ignore[call-overload]
             nodes[start : start + NODES_PER_CALL], queuesize=1, sampling_interval=0
         )
     target_index = await target.get_namespace_index(NAMESPACE)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 
-from asyncua import Client, ua
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.ua.attribute_ids import AttributeIds
 
 from benchmarks.names import NAMESPACE, PUBLISHING_MS, node_name
 from benchmarks.peers.options import connect, peer_options
@@ -54,7 +56,7 @@ class Copier:
             value = ua.DataValue(got.Value, None, got.SourceTimestamp)
             if got.StatusCode is not None and got.StatusCode.value:
                 value = ua.DataValue(got.Value, got.StatusCode, got.SourceTimestamp)
-            values.append(ua.WriteValue(self._targets[handle], ua.AttributeIds.Value, Value=value))
+            values.append(ua.WriteValue(self._targets[handle], AttributeIds.Value, Value=value))
         for status in await self._session.write(ua.WriteParameters(values)):
             status.check()
         self._busy.difference_update(batch)
@@ -90,7 +92,7 @@ async def copy(source: Client, target: Client, items: int) -> None:
 def _request(node: ua.NodeId, handle: int) -> ua.MonitoredItemCreateRequest:
     request = ua.MonitoredItemCreateRequest()
     request.ItemToMonitor.NodeId = node
-    request.ItemToMonitor.AttributeId = ua.AttributeIds.Value
+    request.ItemToMonitor.AttributeId = AttributeIds.Value
     request.MonitoringMode = ua.MonitoringMode.Reporting
     request.RequestedParameters.ClientHandle = handle
     request.RequestedParameters.SamplingInterval = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from asyncua import Client
+from asyncua.client.client import Client
 
 #: asyncua's 4 s end a client of a server that is busy creating monitored items.
 PATIENCE_SECONDS: Final = 60.0

@@ -153,7 +153,7 @@ class Mixed:
     def notifications(
         self, template: bytearray, first: int, start: int, stop: int, timestamps: int
     ) -> bytes:
-        parts = []
+        parts: list[bytes | bytearray] = []
         for at, held in zip(range(4 * (start - first), len(template), 4), self._held[start:stop]):  # noqa: B905
             parts += (template[at : at + 4], data_value(*held, timestamps))
         return b"".join(parts)

@@ -139,7 +139,8 @@ class Writes:
     def _one_by_one(self, body: bytes, at: int, count: int) -> bytes:
         """Nodes that are not known, or no plain values among them: every one its own result."""
         reader = Reader(body, at)
-        results, pairs = [], {}
+        results: list[int] = []
+        pairs = {}
         for _ in range(count):
             node, attribute, _ = reader.node_id(), reader.uint32(), reader.string()
             start = reader.at
