@@ -53,6 +53,7 @@ def node_id(name: str) -> str:
 class Plant:
     """``maker`` is ``asyncua``, ``node``, ``hostile`` or ``vast``; a restart keeps the port.
 
+    A new one starts beside what follows, and is waited for as soon as it is used.
     ``clock`` is a file that says by how many seconds the wall clock of asyncua's server is wrong.
     """
 
@@ -66,12 +67,27 @@ class Plant:
         self.maker = maker
         self.port = int(options.pop("port", 0)) or free_port()
         self.options = options
-        self.url = f"opc.tcp://127.0.0.1:{self.port}{PATHS[maker]}"
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
-        self.start()
+        self._is_ready = False
+        self._spawn()
 
-    def start(self, *, within: float = 60.0) -> None:
+    @property
+    def url(self) -> str:
+        """Its endpoint; whoever asks for it means to connect, so it serves by then."""
+        self._wait_ready()
+        return f"opc.tcp://127.0.0.1:{self.port}{PATHS[self.maker]}"
+
+    def start(self) -> None:
+        self._spawn()
+        self._wait_ready()
+
+    def _wait_ready(self, within: float = 60.0) -> None:
+        if not self._is_ready:
+            assert self._line(within)["ready"]
+            self._is_ready = True
+
+    def _spawn(self) -> None:
         arguments = ["--port", str(self.port)]
         for name, value in self.options.items():
             option = f"--{name.replace('_', '-')}"
@@ -81,7 +97,7 @@ class Plant:
         else:
             module = f"tests.servers.{MODULES.get(self.maker, self.maker)}"
             command = [sys.executable, "-m", module, *arguments]
-        self._unread = b""
+        self._unread, self._is_ready = b"", False
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -90,7 +106,6 @@ class Plant:
             start_new_session=True,
             env=self._environment,
         )
-        assert self._line(within)["ready"]
 
     @property
     def pid(self) -> int:
@@ -103,6 +118,7 @@ class Plant:
 
     def ask(self, cmd: str, *, within: float = 60.0, **params: Any) -> Any:
         assert self._process is not None
+        self._wait_ready()
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"cmd": cmd, **params}).encode() + b"\n")
         self._process.stdin.flush()

@@ -41,7 +41,7 @@ def big(shared_plant: Callable[..., Plant]) -> Plant:
 
 
 @pytest.fixture(scope="module")
-def station(shared_station: Station, source: Plant, target: Plant, big: Plant) -> Station:
+def station(source: Plant, target: Plant, big: Plant, shared_station: Station) -> Station:
     servers = {"SRC": source, "TGT": target, "BIG": big}
     shared_station.put_configuration(
         {
@@ -131,7 +131,7 @@ def test_a_large_address_space_is_browsed_while_values_keep_moving(
     eventually(lambda: station.pipe()["good"] == ITEMS, within=60, what="every item has moved")
     source.ask("move", nodes=MOVING, seconds=PERIOD)
     try:
-        quiet = share(station, source, lambda began: time.monotonic() < began + 3)
+        quiet = share(station, source, lambda began: time.monotonic() < began + 2)
         before = [process.memory_info().rss for process in workers]
         peak = before
 

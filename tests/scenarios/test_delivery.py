@@ -1,7 +1,7 @@
 """What becomes of samples, events and first values when the target dies in the middle of a write.
 
 One outage serves several tests: a counter, a short queue, an event and first values, each on a pipe
-of its own, while the target is killed by the write of the event and is away for three seconds. What
+of its own, while the target is killed by the write of the event and is away for two seconds. What
 the target was sent is in its journal, which outlives it.
 """
 
@@ -23,7 +23,7 @@ from tests.scenarios.waiting import eventually, steadily
 
 pytestmark = pytest.mark.node
 PIPE_WORKERS = 1
-AWAY_SECONDS = 3.0
+AWAY_SECONDS = 2.0
 COUNTER, SHORT, EVENT, NEVER, DIFFERENT = (f"T{index:06}" for index in range(1, 6))
 PIPES: dict[str, dict[str, Any]] = {
     COUNTER: {"overflow": "queue", "queue_limit": 2000},
@@ -101,6 +101,12 @@ def target(shared_plant, journal):
 
 
 @pytest.fixture(scope="module")
+def shared_station(source, target, shared_station):
+    """Started while the plants start."""
+    return shared_station
+
+
+@pytest.fixture(scope="module")
 def outage(shared_station: Station, source, target, journal) -> Outage:
     found = Outage(journal)
     configure(shared_station, source, target, PIPES, {EVENT: {"kind": "event"}})
@@ -108,14 +114,14 @@ def outage(shared_station: Station, source, target, journal) -> Outage:
     eventually(lambda: found.written(NEVER) and found.written(DIFFERENT), within=10)
     found.items = {name: item_of(shared_station, name)["id"] for name in PIPES}
 
-    source.ask("count", node=COUNTER, first=1001, last=2000, seconds=5.0)
+    source.ask("count", node=COUNTER, first=1001, last=2000, seconds=4.5)
     eventually(lambda: len(found.written(COUNTER)) > 100, within=10)
     target.ask("die_of", nodes=[EVENT])
     source.set(EVENT, 7.0)
     target.wait_for_end()
     began = time.monotonic()
     found.at_death = {name: found.written(name) for name in PIPES}
-    source.ask("count", node=SHORT, first=100, last=119, seconds=2.5)
+    source.ask("count", node=SHORT, first=100, last=119, seconds=1.5)
     steadily(
         lambda: time.monotonic() - began < AWAY_SECONDS + 1, during=AWAY_SECONDS, what="target away"
     )

@@ -54,6 +54,12 @@ def south(shared_plant):
     return shared_plant("node", items=4, models=True, byte_string=MOST_BYTES)
 
 
+@pytest.fixture(scope="module")
+def shared_station(north, south, shared_station):
+    """Started while the plants start."""
+    return shared_station
+
+
 class Eyes:
     """What any client reads at a plant: one session, kept open on a loop of its own."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from benchmarks.trial import DIFFERENCES, P50
 
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(200)]
 
+AT_A_TIME = 3
 SMALL: dict[str, tuple[Any, dict[str, Any]]] = {
     "bridge-10k": (bridge, {}),
     "create": (create, {"ITEMS": 1_500}),
@@ -24,26 +27,36 @@ SMALL: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Short pauses; and of the bridges only ours (`test_peers` has the others)."""
-    monkeypatch.setattr("benchmarks.trial.Load.__init__.__defaults__", (0.2, 0.0))
-    monkeypatch.setattr(latency, "LINE_WARM_UP", 0.2)
-    monkeypatch.setattr(faults, "WARM_UP", 0.3)
-    monkeypatch.setattr(connections, "LOOK_SECONDS", 0.2)
-    monkeypatch.setattr(connections, "RESTART_EVERY", (0.3, 0.6))
-    monkeypatch.setattr(connections, "AWAY", (0.1, 0.2))
-    monkeypatch.setattr(bridge, "all_bridges", lambda station, *_: [ours(station)])
+@pytest.fixture(scope="module")
+def hurry() -> Iterator[None]:
+    """A handful of items, short pauses, and no bridge but ours (`test_peers` has the others)."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, sizes in SMALL.values():
+            for constant, value in sizes.items():
+                patch.setattr(module, constant, value)
+        patch.setattr("benchmarks.trial.Load.__init__.__defaults__", (0.2, 0.0))
+        patch.setattr(latency, "LINE_WARM_UP", 0.2)
+        patch.setattr(faults, "WARM_UP", 0.3)
+        patch.setattr(connections, "LOOK_SECONDS", 0.2)
+        patch.setattr(connections, "RESTART_EVERY", (0.3, 0.6))
+        patch.setattr(connections, "AWAY", (0.1, 0.2))
+        patch.setattr(bridge, "all_bridges", lambda station, *_: [ours(station)])
+        yield
 
 
-@pytest.mark.usefixtures("hurry")
+@pytest.fixture(scope="module")
+def reports(hurry: None, request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Report]]]:
+    """Some at a time: here they wait for processes that start, and nobody looks at figures."""
+    here = [item for item in request.session.items if item.path == request.path]
+    chosen = [item.callspec.params["name"] for item in here]
+    load_benches()
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        yield {name: pool.submit(run, name) for name in chosen}
+
+
 @pytest.mark.parametrize("name", SMALL)
-def test_a_bench_leaves_both_sides_equal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, sizes = SMALL[name]
-    for constant, value in sizes.items():
-        monkeypatch.setattr(module, constant, value)
-
-    report = run(name)
+def test_a_bench_leaves_both_sides_equal(name: str, reports: dict[str, Future[Report]]) -> None:
+    report = reports[name].result()
 
     assert report.results
     assert {figures[DIFFERENCES] for figures in report.results.values()} == {0}
