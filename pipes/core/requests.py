@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from struct import Struct
+from struct import Struct, pack
 from typing import Final
 
 from pipes.core.choices import Trigger
@@ -176,7 +176,7 @@ def scan_create_monitored_items_response(body: bytes, expected: int) -> list[tup
 def publish_request_body(header: bytes, acks: Sequence[tuple[int, int]] = ()) -> bytes:
     """A PublishRequest (Part 4, 5.13.5); ``acks`` are subscription ids and sequence numbers."""
     numbers = chain.from_iterable(acks)
-    return header + _INT32.pack(len(acks)) + Struct(f"<{2 * len(acks)}I").pack(*numbers)
+    return header + pack(f"<i{2 * len(acks)}I", len(acks), *numbers)
 
 
 def delete_monitored_items_body(

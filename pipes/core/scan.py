@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from struct import Struct
+from struct import Struct, unpack_from
 from typing import Final
 
 from pipes.core.skip import (
@@ -197,7 +197,7 @@ def _scan_parameters(walker: Walker, at: int, result: PublishResult) -> int:
     (result.subscription_id,) = _UINT32(body, at)
     at += 4
     available = walker.count(at, 4)
-    result.available = Struct(f"<{available}I").unpack_from(body, at + 4)
+    result.available = unpack_from(f"<{available}I", body, at + 4)
     at += 4 + 4 * available
     result.more = body[at] != 0
     result.sequence_number, result.publish_time, _ = _MESSAGE(body, at + 1)

@@ -13,11 +13,13 @@ from struct import Struct
 from typing import Any, Final
 
 from asyncua.crypto import uacrypto
+from asyncua.crypto.security_policies import CryptographyNone
 
 #: What headers, padding and signature take of a chunk, at most.
 OVERHEAD: Final = 1024
 _HEADER: Final = Struct("<4sIII")
 _NUMBERS: Final = Struct("<II")
+_WHOLE_HEADER: Final = Struct("<4sIIIII")
 _MESSAGE: Final = b"MSGF"
 #: asyncua's own, which is not that of `cryptography`.
 _InvalidSignature: Final = uacrypto.InvalidSignature  # type: ignore[attr-defined]
@@ -32,6 +34,12 @@ def frame(connection: Any, body: bytes, request_id: int) -> bytes:
         return message
     connection._sequence_number = number
     crypto, token = connection.security_policy.symmetric_cryptography, connection.security_token
+    if type(crypto) is CryptographyNone:
+        size = _WHOLE_HEADER.size + len(body)
+        head = _WHOLE_HEADER.pack(
+            _MESSAGE, size, token.ChannelId, token.TokenId, number, request_id
+        )
+        return head + body
     plain = _NUMBERS.pack(number, request_id) + body
     plain += crypto.padding(len(plain))
     blocks = (len(plain) + crypto.signature_size()) // crypto.plain_block_size()
@@ -56,14 +64,21 @@ def unframe(connection: Any, chunk: bytes) -> tuple[int, bytes] | None:
         or connection._peer_sequence_number is None
     ):
         return None
-    plain = _decrypted(connection.security_policy.symmetric_cryptography, chunk)
-    if plain is None or len(plain) < _NUMBERS.size:
+    crypto = connection.security_policy.symmetric_cryptography
+    if type(crypto) is CryptographyNone:
+        plain, start = chunk, _HEADER.size
+    else:
+        decrypted, start = _decrypted(crypto, chunk), 0
+        if decrypted is None:
+            return None
+        plain = decrypted
+    if len(plain) < start + _NUMBERS.size:
         return None
-    number, request_id = _NUMBERS.unpack_from(plain)
+    number, request_id = _NUMBERS.unpack_from(plain, start)
     if number != connection._peer_sequence_number + 1:
         return None
     connection._peer_sequence_number = number
-    return request_id, plain[_NUMBERS.size :]
+    return request_id, plain[start + _NUMBERS.size :]
 
 
 def _decrypted(crypto: Any, chunk: bytes) -> bytes | None:

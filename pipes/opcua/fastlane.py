@@ -20,7 +20,7 @@ from asyncua.ua.ua_binary import nodeid_to_binary
 from pipes.core.requests import request_header
 from pipes.opcua.chunks import frame
 from pipes.opcua.errors import RequestTooLarge
-from pipes.opcua.guard import GuardedClient, GuardedProtocol
+from pipes.opcua.guard import GuardedClient, GuardedProtocol, RawReply
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ Answer = Callable[[bytes | None, str], None]
 """Gets the answer's body, or None and why there is none."""
 
 
-class _Reply:
+class _Reply(RawReply):
     """Stands in asyncua's table of callbacks where it expects a future."""
 
     __slots__ = ("_answer", "_calls", "deadline")
@@ -79,6 +79,9 @@ class _Reply:
     def cancel(self) -> bool:
         self._finish(None, "cancelled")
         return True
+
+    def set_body(self, body: bytes) -> None:
+        self._finish(body, "")
 
     def set_result(self, body: Buffer) -> None:
         self._finish(bytes(body), "")

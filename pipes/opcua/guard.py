@@ -104,6 +104,15 @@ class GatedTransport:
         self._send(data)
 
 
+class RawReply:
+    """What stands in asyncua's table of callbacks, and takes an answer without its `Buffer`."""
+
+    __slots__ = ()
+
+    def set_body(self, body: bytes) -> None:
+        raise NotImplementedError
+
+
 class GuardedProtocol(UASocketProtocol):
     """asyncua's transport with limits that hold before memory is spent.
 
@@ -205,7 +214,7 @@ class GuardedProtocol(UASocketProtocol):
             return
         ordinary = unframe(self._connection, chunk)
         if ordinary is not None:
-            self._call_callback(ordinary[0], Buffer(ordinary[1]))
+            self._answered(*ordinary)
             return
         buffer = Buffer(chunk)
         header = ua_binary.header_from_binary(buffer)
@@ -218,6 +227,13 @@ class GuardedProtocol(UASocketProtocol):
         if chunk[:3] == b"OPN":
             self._channel_opened(message)
         self._call_callback(message.request_id(), message.body())
+
+    def _answered(self, request_id: int, body: bytes) -> None:
+        if isinstance(self._callbackmap.get(request_id), RawReply):
+            reply = cast("RawReply", self._callbackmap.pop(request_id))
+            reply.set_body(body)
+        else:
+            self._call_callback(request_id, Buffer(body))
 
     def _acknowledged(self, chunk: bytes) -> ua.Acknowledge:
         """The server's limits, each brought into what Part 6, 7.1.2.4 allows."""
