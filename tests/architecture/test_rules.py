@@ -167,6 +167,16 @@ class TestComplaints:
         assert rows.keys() == self.WANTED
         assert all(rows.values())
 
+    def test_every_row_has_a_test_that_bears_its_number(self) -> None:
+        """``test_c01_…`` for complaint C1; ``test_f46_…`` or ``test_c13_f38_…`` for a fault."""
+        without = []
+        for row, named in self.rows().items():
+            number = f"{row[0].lower()}{int(row[1:]):02}"
+            if not any(re.match(rf"test_(c\d\d_)?{number}_", name) for _, name in named):
+                without.append(row)
+
+        assert without == []
+
     def test_every_named_test_exists(self) -> None:
         named = {one for tests in self.rows().values() for one in tests}
         existing = {

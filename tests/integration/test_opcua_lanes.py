@@ -296,7 +296,7 @@ async def test_nothing_is_sent_while_the_gate_is_shut(
         assert called == []
 
 
-async def test_a_bad_node_does_not_spoil_the_others(
+async def test_c02_a_bad_node_does_not_spoil_the_others(
     server: ServerProcess, codec: CodecName, tmp_path: Path
 ) -> None:
     async with session_on(server_of(server), tmp_path) as session:
@@ -495,7 +495,9 @@ async def test_small_operation_limits_are_found_and_kept(
             ]
 
 
-async def test_a_silently_dropped_subscription_is_noticed(codec: CodecName, tmp_path: Path) -> None:
+async def test_c01_a_silently_dropped_subscription_is_noticed(
+    codec: CodecName, tmp_path: Path
+) -> None:
     with running("foreign", "--items", "3") as process:
         async with session_on(server_of(process), tmp_path) as session:
             sink = RecordingSink()

@@ -299,7 +299,7 @@ async def test_a_new_certificate_of_a_known_server_is_refused(tmp_path: Path) ->
     ],
     ids=["expired", "not yet valid", "another application", "weak key"],
 )
-async def test_a_trusted_certificate_that_is_not_right_is_refused_with_its_reason(
+async def test_c18_a_trusted_certificate_that_is_not_right_is_refused_with_its_reason(
     changes: dict[str, int], uri: str, reason: str, tmp_path: Path
 ) -> None:
     identity = make_identity(tmp_path / "server", uri, **changes)

@@ -78,7 +78,7 @@ def test_a_server_that_was_never_met_has_no_certificate(admin: Rest) -> None:
     assert "PLC1" in answer.json()["detail"]
 
 
-def test_an_engineer_proposes_and_an_admin_trusts(
+def test_c18_an_engineer_proposes_and_an_admin_trusts(
     admin: Rest, engineer: Rest, pki: Pki, events: list[Any]
 ) -> None:
     thumbprint = pki.reject(certificate(), "PLC1", "not in the trust list").thumbprint

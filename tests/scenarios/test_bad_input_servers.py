@@ -117,7 +117,7 @@ def test_f44_items_that_a_target_refuses_say_why_and_leave_the_others_alone(
     mirror.wait_for_item("T000000", "good")
 
 
-def test_f45_a_target_that_takes_values_alone_is_asked_once_and_remembered(
+def test_c05_f45_a_target_that_takes_values_alone_is_asked_once_and_remembered(
     shared_station, source, make_plant
 ):
     target = make_plant(items=20, value_only=True)
@@ -196,7 +196,9 @@ def test_f51_values_of_every_odd_kind_are_the_affair_of_their_item(shared_statio
     assert len(shared_station.events(search="HOST")) == crashes
 
 
-def test_an_unknown_node_and_an_unknown_namespace_name_themselves(shared_station, source, target):
+def test_c02_an_unknown_node_and_an_unknown_namespace_name_themselves(
+    shared_station, source, target
+):
     mirror = Mirror(
         shared_station,
         source,

@@ -103,7 +103,7 @@ def mapped(station: Station, source: Plant, target: Plant) -> dict[str, Any]:
 
 
 @pytest.mark.node
-def test_one_rule_maps_two_servers_of_two_makers_and_the_values_move(
+def test_c06_one_rule_maps_two_servers_of_two_makers_and_the_values_move(
     station: Station, source: Plant, target: Plant, mapped: dict[str, Any]
 ) -> None:
     assert mapped["preview"]["revision"] is None

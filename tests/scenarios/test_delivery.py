@@ -138,7 +138,7 @@ def outage(shared_station: Station, source, target, journal) -> Outage:
     return found
 
 
-def test_a_thousand_samples_arrive_complete_and_in_order(outage):
+def test_c10_a_thousand_samples_arrive_complete_and_in_order(outage):
     assert outage.lasted >= AWAY_SECONDS
     assert 100 < len(outage.at_death[COUNTER]) < 900, "the outage is in the middle"
     numbers = [number for number, _ in groupby(outage.written(COUNTER)) if number > 1000]
@@ -149,7 +149,7 @@ def test_a_thousand_samples_arrive_complete_and_in_order(outage):
     assert outage.statuses[COUNTER]["lost_at_source"] == 0
 
 
-def test_samples_beyond_the_limit_are_named_oldest_first(outage):
+def test_c10_samples_beyond_the_limit_are_named_oldest_first(outage):
     after = outage.written(SHORT)[len(outage.at_death[SHORT]) :]
 
     assert after == [115.0, 116.0, 117.0, 118.0, 119.0]

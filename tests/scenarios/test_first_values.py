@@ -20,7 +20,9 @@ def forward_items(**more):
 
 @pytest.mark.parametrize(("source", "target"), [("asyncua", "node"), ("node", "asyncua")])
 @pytest.mark.parametrize("codec", ["splice", "decode"])
-def test_values_move_between_servers_of_two_makers(make_station, make_plant, source, target, codec):
+def test_c07_values_move_between_servers_of_two_makers(
+    make_station, make_plant, source, target, codec
+):
     source_plant, target_plant = make_plant(source, items=50), make_plant(target, items=50)
     station = make_station()
     station.put_configuration(
@@ -45,7 +47,7 @@ def test_values_move_between_servers_of_two_makers(make_station, make_plant, sou
     assert status["errors"] == 0
 
 
-def test_an_item_of_both_directions_carries_changes_of_either_side(make_station, make_plant):
+def test_c07_an_item_of_both_directions_carries_changes_of_either_side(make_station, make_plant):
     north, south = make_plant(items=50), make_plant(items=50)
     station = make_station()
     station.put_configuration(

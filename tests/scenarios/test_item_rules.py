@@ -185,7 +185,9 @@ def test_a_matrix_and_odd_types_arrive_between_servers_that_have_them(
     assert_no_errors(mirror)
 
 
-def test_numbers_are_converted_and_those_that_do_not_fit_are_refused(shared_station, north, south):
+def test_c04_numbers_are_converted_and_those_that_do_not_fit_are_refused(
+    shared_station, north, south
+):
     names = {
         "T000000": "Scalar.Int16",
         "T000001": "Scalar.String",
@@ -381,7 +383,9 @@ def test_quality_is_passed_on_or_held_and_reported_after_the_time(shared_station
 @pytest.mark.parametrize(
     ("policy", "first"), [("if_different", True), ("always", True), ("never", False)]
 )
-def test_the_first_value_is_written_as_the_pipe_says(shared_station, north, south, policy, first):
+def test_c11_the_first_value_is_written_as_the_pipe_says(
+    shared_station, north, south, policy, first
+):
     Mirror(shared_station, north, south, []).apply()  # nothing is mirrored meanwhile
     same, other = TAGS[:5], TAGS[5:]
     values = {tag: float(next(_numbers)) for tag in TAGS}

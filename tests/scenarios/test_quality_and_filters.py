@@ -58,7 +58,7 @@ def events(station: Station, code: str) -> list[dict[str, Any]]:
     return [event for event in station.events() if event["code"] == code]
 
 
-def test_each_policy_on_a_bad_value_and_on_a_lost_source(
+def test_c08_each_policy_on_a_bad_value_and_on_a_lost_source(
     shared_station: Station, north: Plant, foreign: Plant
 ) -> None:
     north.set_many(dict.fromkeys(POLICIES, 5.0))

@@ -140,7 +140,7 @@ def test_discovery_lists_the_endpoints_of_an_address(
     assert identity[2] in {each["thumbprint"] for each in endpoints}
 
 
-def test_a_refused_certificate_is_trusted_by_rest_and_values_flow(
+def test_c18_a_refused_certificate_is_trusted_by_rest_and_values_flow(
     station: Station, open_plant: Plant, secured_plant: Plant, identity: tuple[Path, Path, str]
 ) -> None:
     path = "/servers/B/certificate"

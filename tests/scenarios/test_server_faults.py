@@ -59,7 +59,7 @@ def test_f37_target_restarts_and_gets_every_value_again(shared_station, source, 
     eventually(lambda: shared_station.pipe()["state"] == "running", within=5)
 
 
-def test_f38_a_target_that_hangs_is_noticed_and_holds_the_newest_values_afterwards(
+def test_c13_f38_a_target_that_hangs_is_noticed_and_holds_the_newest_values_afterwards(
     shared_station, source, target
 ):
     mirror = started(Mirror(shared_station, source, target, TAGS))
@@ -79,7 +79,7 @@ def test_f38_a_target_that_hangs_is_noticed_and_holds_the_newest_values_afterwar
     assert_equal_final_state(mirror, within=5, fault="F38 after CONT")
 
 
-def test_f39_a_node_that_comes_late_is_picked_up(shared_station, source, target):
+def test_c03_f39_a_node_that_comes_late_is_picked_up(shared_station, source, target):
     source.ask("add_node", node="Late", value=1.0)
     names = {**{tag: tag for tag in TAGS}, "Late": "T000040"}
     mirror = started(Mirror(shared_station, source, target, names))
@@ -113,7 +113,7 @@ def test_f40_namespaces_that_move_in_a_restart_hit_no_wrong_node(shared_station,
 
 
 @pytest.mark.parametrize("maker", ["asyncua", pytest.param("node", marks=pytest.mark.node)])
-def test_f41_a_subscription_that_vanishes_silently_is_made_anew(
+def test_c01_f41_a_subscription_that_vanishes_silently_is_made_anew(
     shared_station, request, make_plant, target, maker
 ):
     is_shared = maker == "asyncua"
@@ -129,7 +129,7 @@ def test_f41_a_subscription_that_vanishes_silently_is_made_anew(
     assert source.ask("counts")["subscriptions"] == 1, "a subscription was left behind"
 
 
-def test_an_item_that_falls_silent_is_subscribed_anew(shared_station, source, target):
+def test_c09_an_item_that_falls_silent_is_subscribed_anew(shared_station, source, target):
     mirror = started(Mirror(shared_station, source, target, TAGS))
 
     assert source.ask("mute", nodes=TAGS[:3]) == 3
@@ -141,7 +141,7 @@ def test_an_item_that_falls_silent_is_subscribed_anew(shared_station, source, ta
 
 
 @pytest.mark.node
-def test_f42_reconnecting_leaves_no_session_behind(shared_station, source, make_plant):
+def test_c12_f42_reconnecting_leaves_no_session_behind(shared_station, source, make_plant):
     target = make_plant("node", items=20, max_sessions=2)
     mirror = started(Mirror(shared_station, source, target, TAGS))
 

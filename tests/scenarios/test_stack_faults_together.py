@@ -152,7 +152,7 @@ def test_everything_at_once_and_all_targets_equal_their_sources(
 
 
 @pytest.mark.timeout(180 + SECONDS + ITEMS / 40)
-def test_one_workbook_maps_all_items_and_all_targets_equal_their_sources(
+def test_c06_one_workbook_maps_all_items_and_all_targets_equal_their_sources(
     make_station, make_plant, record_property
 ):
     source, target = make_plant(items=ITEMS), make_plant("node", items=ITEMS)

@@ -225,7 +225,7 @@ def test_null_and_empty_are_two_things_and_a_null_variant_is_no_data(
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_what_the_target_cannot_understand_is_refused_by_name_and_harms_no_other(
+def test_c04_what_the_target_cannot_understand_is_refused_and_harms_no_other(
     shared_station, north, south, eyes, codec
 ):
     """A namespace that it lacks, a structure of which nothing is known, an array too long."""

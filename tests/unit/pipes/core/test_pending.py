@@ -113,7 +113,7 @@ class TestRetry:
         assert pending.in_flight == 0
         assert pending.take(ALL) == {1: OLD}
 
-    def test_a_failed_write_gives_way_to_a_newer_value(self) -> None:
+    def test_c09_a_failed_write_gives_way_to_a_newer_value(self) -> None:
         pending = Pending(10)
         pending.put({1: OLD})
         batch = pending.take(ALL)
