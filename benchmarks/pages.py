@@ -6,12 +6,12 @@ The plot has one bar for each program of the benches that compare programs.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Final
 
+from benchmarks.machine import Machine
 from benchmarks.report import Options, Report
 from benchmarks.rig import ROOT
 
@@ -23,6 +23,12 @@ NAMES: Final = 140
 ROW: Final = 30
 TOP: Final = 40
 FIGURES: Final = 110
+#: A page of its own behind the bars: readable whatever surrounds it, dark for who wants it dark.
+COLOURS: Final = (
+    ".page{fill:#fff}text{fill:#1b1f24}.ours{fill:#0b6e4f}.other{fill:#8795a1}"
+    "@media (prefers-color-scheme:dark){.page{fill:#161b22}text{fill:#e6edf3}"
+    ".ours{fill:#3fb68b}.other{fill:#76818c}}"
+)
 
 
 def write_down(report: Report, options: Options, page: Path = PAGE, plots: Path = PLOTS) -> None:
@@ -56,7 +62,7 @@ def with_section(text: str, name: str, section: str) -> str:
 def as_section(report: Report, options: Options) -> str:
     command = f"python3 manage.py bench {report.bench}"
     length = f"--seconds {options.seconds:g} --rounds {options.rounds}"
-    about = f"Python {platform.python_version()}, {report.unit}"
+    about = report.unit
     if report.skipped:
         about += f"; not installed: {', '.join(report.skipped)}"
     names = list(dict.fromkeys(name for row in report.results.values() for name in row))
@@ -73,8 +79,8 @@ def as_section(report: Report, options: Options) -> str:
         for each in report.demands
     ]
     return (
-        f"### {report.bench}\n\n`{command} {length}` ({about})\n\n{_table(rows)}\n\n"
-        f"{_table(demands)}\n"
+        f"### {report.bench}\n\n`{command} {length}` ({about})  \n{Machine.here()}\n\n"
+        f"{_table(rows)}\n\n{_table(demands)}\n"
     )
 
 
@@ -102,17 +108,18 @@ def as_plot(report: Report) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" {size}>',
         f"<title>{title}</title>",
-        f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
+        f"<style>{COLOURS}</style>",
+        f'<rect class="page" width="{WIDTH}" height="{height}"/>',
         f'<text x="10" y="24" font-weight="bold">{title}</text>',
     ]
     first = next(iter(figures))
     for row, (name, figure) in enumerate(figures.items()):
         y = TOP + ROW * row
         length = max(1.0, room * figure / longest)
-        colour = "#0b6e4f" if name == first else "#8795a1"
+        kind = "ours" if name == first else "other"
         parts += [
             f'<text x="{NAMES - 8}" y="{y + 17}" text-anchor="end">{escape(name)}</text>',
-            f'<rect x="{NAMES}" y="{y + 3}" width="{length:.1f}" height="20" fill="{colour}"/>',
+            f'<rect x="{NAMES}" y="{y + 3}" width="{length:.1f}" height="20" class="{kind}"/>',
             f'<text x="{NAMES + length + 6:.1f}" y="{y + 17}">{_short(figure)}</text>',
         ]
     return "\n".join([*parts, "</svg>", ""])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import benchmarks
@@ -60,7 +60,7 @@ class Report:
     """The outcome of one bench.
 
     ``results`` has the figures of each peer in ``unit``; ``ratios`` a peer's cost over ours;
-    ``skipped`` the peers that are not installed.
+    ``skipped`` the peers that are not installed. ``broken`` says why there are no figures.
     """
 
     bench: str
@@ -69,10 +69,11 @@ class Report:
     ratios: Mapping[str, float] = field(default_factory=dict)
     demands: tuple[Demand, ...] = ()
     skipped: tuple[str, ...] = ()
+    broken: str = ""
 
     @property
     def ok(self) -> bool:
-        return all(demand.ok for demand in self.demands)
+        return not self.broken and all(demand.ok for demand in self.demands)
 
     def as_json(self) -> Json:
         return {
@@ -82,11 +83,14 @@ class Report:
             "ratios": dict(self.ratios),
             "demands": [demand.as_json() for demand in self.demands],
             "skipped": list(self.skipped),
+            "broken": self.broken,
             "ok": self.ok,
         }
 
     def as_table(self) -> str:
         """The figures, one line each, a column for each peer; then the demands."""
+        if self.broken:
+            return f"{self.bench}: broke off: {self.broken}"
         names = list(dict.fromkeys(name for row in self.results.values() for name in row))
         lines = [("", *self.results)]
         for name in names:
@@ -118,18 +122,32 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 Bench = Callable[[Options], Report]
 _benches: dict[str, Bench] = {}
 _alone: set[str] = set()
+_fewer_rounds: dict[str, int] = {}
 
 
-def bench(name: str, *, in_all: bool = True) -> Callable[[Bench], Bench]:
-    """Register a function as the bench ``name``; ``in_all`` False: run only when named."""
+def bench(
+    name: str, *, in_all: bool = True, rounds_in_all: int | None = None
+) -> Callable[[Bench], Bench]:
+    """Register a function as the bench ``name``; ``in_all`` False: run only when named.
+
+    ``rounds_in_all`` is the most that ``all`` takes of a bench that compares nothing and whose
+    demands leave room: what matters there is the sum.
+    """
 
     def register(run: Bench) -> Bench:
         _benches[name] = run
         if not in_all:
             _alone.add(name)
+        if rounds_in_all is not None:
+            _fewer_rounds[name] = rounds_in_all
         return run
 
     return register
+
+
+def options_in_all(name: str, options: Options) -> Options:
+    """What ``all`` asks of this bench."""
+    return replace(options, rounds=min(options.rounds, _fewer_rounds.get(name, options.rounds)))
 
 
 def names_of_all() -> list[str]:

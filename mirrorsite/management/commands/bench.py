@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from argparse import BooleanOptionalAction
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
+import psutil
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from benchmarks.pages import write_down
-from benchmarks.report import Options, Report, load_benches, names_of_all
+from benchmarks.report import Bench, Options, Report, load_benches, names_of_all, options_in_all
 from benchmarks.rig import BenchFailed
+
+ALL: Final = "all"
+#: What ends one bench and none of the others: a process of it died or did not answer.
+BREAKS_OFF: Final = (BenchFailed, OSError, subprocess.SubprocessError, psutil.Error)
 
 
 class Command(BaseCommand):
@@ -36,7 +44,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         benches = load_benches()
-        is_all = "all" in options["names"]
+        is_all = ALL in options["names"]
         names = names_of_all() if is_all else options["names"]
         unknown = [name for name in names if name not in benches]
         if unknown:
@@ -44,27 +52,39 @@ class Command(BaseCommand):
             raise CommandError(f"No bench is called {unknown[0]}; there are {known}.", returncode=2)
         is_written = is_all if options["write"] is None else options["write"]
         wanted = Options(options["seconds"], options["rounds"], options["seed"], options["minutes"])
-        reports, broken = [], []
-        for name in names:
-            try:
-                report = benches[name](wanted)
-            except BenchFailed as failure:
-                self.stderr.write(f"{name}: {failure}")
-                broken.append(name)
-                continue
+        began, reports = time.monotonic(), []
+        for done, name in enumerate(names):
+            self._tell_left(names, done, time.monotonic() - began)
+            asked = options_in_all(name, wanted) if is_all else wanted
+            report = run(benches[name], name, asked)
             reports.append(report)
             self.stdout.write(report.as_table() + "\n")
-            if is_written:
-                write_down(report, wanted)
+            if is_written and not report.broken:
+                write_down(report, asked)
         if options["json"]:
-            self.stdout.write(json.dumps(_document(reports)))
-        failed = [*(report.bench for report in reports if not report.ok), *broken]
+            self.stdout.write(json.dumps(as_document(reports)))
+        failed = [report.bench for report in reports if not report.ok]
         if failed:
             raise CommandError(f"Demands are not met: {', '.join(failed)}.")
 
+    def _tell_left(self, names: Sequence[str], done: int, seconds: float) -> None:
+        """On stderr, for the person who waits; nothing if there is but one bench."""
+        if len(names) > 1:
+            left = ", ".join(names[done:])
+            passed = f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+            self.stderr.write(f"{done} of {len(names)} benches done after {passed}; left: {left}")
 
-def _document(reports: list[Report]) -> dict[str, Any]:
-    """The report itself if there is one, else all of them."""
+
+def run(bench: Bench, name: str, options: Options) -> Report:
+    """The report of a bench, also if it broke off."""
+    try:
+        return bench(options)
+    except BREAKS_OFF as failure:
+        return Report(name, "", {}, broken=str(failure) or type(failure).__name__)
+
+
+def as_document(reports: Sequence[Report]) -> dict[str, Any]:
+    """The report itself if one bench was asked for, else all of them, broken ones too."""
     if len(reports) == 1:
         return reports[0].as_json()
     return {

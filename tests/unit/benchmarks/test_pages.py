@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.machine import UNKNOWN, Machine, commit, cpu_model
 from benchmarks.pages import END, PAGE, as_plot, with_section, write_down
 from benchmarks.report import Demand, Options, Report
 
@@ -45,6 +46,7 @@ def test_a_report_becomes_tables_and_a_plot(tmp_path: Path) -> None:
     assert "| times ours |  | 24 | 4 |" in text
     assert "| times | >= 20 | 24 | met |\n| p99 | <= 10 | 11 | **missed** |" in text
     assert "not installed: o6" in text
+    assert str(Machine.here()) in text
     assert "](plots/race.svg)" in text
     assert (tmp_path / "plots" / "race.svg").exists()
 
@@ -61,3 +63,25 @@ def test_the_bars_of_a_plot_are_as_long_as_their_figures() -> None:
 
 def test_the_page_of_this_project_has_a_place_for_figures() -> None:
     assert END in PAGE.read_text(encoding="utf-8")
+
+
+def test_figures_say_what_they_were_measured_on() -> None:
+    machine = Machine("2026-01-31", "0a1b2c3d4e", "Abacus 3", 2, "3.11.7")
+
+    assert str(machine) == "2026-01-31, commit 0a1b2c3d4e, Abacus 3, 2 cores, Python 3.11.7"
+
+
+def test_where_neither_git_nor_the_kernel_tells_nothing_is_made_up(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Abacus 3\n")
+
+    assert cpu_model(tmp_path / "cpuinfo") == "Abacus 3"
+    assert cpu_model(tmp_path / "none")
+    assert commit(tmp_path / "none") == UNKNOWN
+
+
+def test_a_plot_has_colours_for_light_and_dark() -> None:
+    plot = as_plot(REPORT)
+
+    assert "prefers-color-scheme:dark" in plot
+    assert plot.count('class="ours"') == 1
+    assert plot.count('class="other"') == 2

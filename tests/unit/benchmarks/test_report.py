@@ -36,6 +36,7 @@ def test_a_report_has_the_form_of_the_contract() -> None:
             {"name": "differences", "wanted": "<= 0", "got": 0, "ok": True},
         ],
         "skipped": ["node_opcua"],
+        "broken": "",
         "ok": True,
     }
 
@@ -55,6 +56,10 @@ def test_benches_register_themselves() -> None:
 @pytest.mark.parametrize("body", [double_run(), double_run(15), mixed()], ids=["5", "15", "mixed"])
 def test_canned_messages_become_the_bytes_of_a_careful_script(body: bytes) -> None:
     assert splice(body) == asyncua_careful(body)
+
+
+def breaks_off(_options: Options) -> Report:
+    raise BenchFailed("the worker has ended")
 
 
 class TestCommand:
@@ -101,14 +106,68 @@ class TestCommand:
     def test_a_bench_that_breaks_off_leaves_the_others_alone(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def breaks_off(_options: Options) -> Report:
-            raise BenchFailed("the worker has ended")
-
         monkeypatch.setitem(report._benches, "drowning", breaks_off)
 
         with pytest.raises(CommandError, match="not met: drowning"):
             self.run("drowning", "rowing", "--write")
         assert self.written == ["rowing"]
+
+    @pytest.mark.parametrize("names", [("drowning", "rowing"), ("rowing", "drowning"), ("all",)])
+    def test_a_bench_that_breaks_off_stands_in_the_document_with_its_reason(
+        self, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(report._benches, "drowning", breaks_off)
+        out = StringIO()
+
+        with pytest.raises(CommandError, match="drowning"):
+            call_command("bench", *names, "--no-write", "--json", seconds=31.0, stdout=out)
+
+        document = json.loads(out.getvalue().splitlines()[-1])
+        assert document["ok"] is False
+        (broken,) = [one for one in document["benches"] if not one["ok"]]
+        assert (broken["bench"], broken["broken"]) == ("drowning", "the worker has ended")
+        assert [one["ok"] for one in document["benches"]].count(True) == len(
+            report._benches if names == ("all",) else names
+        ) - 1
+
+    def test_a_single_bench_that_breaks_off_is_the_document(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(report._benches, "drowning", breaks_off)
+        out = StringIO()
+
+        with pytest.raises(CommandError):
+            call_command("bench", "drowning", "--json", stdout=out)
+
+        document = json.loads(out.getvalue().splitlines()[-1])
+        assert document.keys() == make_report(40).as_json().keys()
+        assert (document["broken"], document["ok"]) == ("the worker has ended", False)
+
+    def test_the_person_who_waits_is_told_what_is_left(self) -> None:
+        told = StringIO()
+
+        call_command("bench", "all", "--no-write", seconds=31.0, stdout=StringIO(), stderr=told)
+
+        first, second = told.getvalue().splitlines()
+        assert first == "0 of 2 benches done after 0 min 0 s; left: rowing, running"
+        assert second.endswith("left: running")
+
+    def test_all_takes_fewer_rounds_of_a_bench_that_compares_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rounds: list[int] = []
+
+        def counting(options: Options) -> Report:
+            rounds.append(options.rounds)
+            return make_report(40)
+
+        monkeypatch.setattr(report, "_fewer_rounds", {"counting": 2})
+        monkeypatch.setattr(report, "_benches", {"counting": counting})
+        self.run("all", "--no-write", "--rounds", "5")
+        self.run("all", "--no-write", "--rounds", "1")
+        self.run("counting", "--rounds", "5")
+
+        assert rounds == [2, 1, 5]
 
     def test_a_demand_that_is_not_met_fails_the_command(self) -> None:
         with pytest.raises(CommandError, match="not met: rowing"):
