@@ -244,9 +244,13 @@ def passes_untouched(value: bytes, rule: Rule, target: Target) -> bool:
 
 def bulk_scaling(value: bytes, rule: Rule, target: Target) -> Scaling | None:
     """How values like this one may be scaled by `bulk.scaled` from now on."""
-    if rule.has_more_than_transform or target.type is not VariantType.DOUBLE:
+    if rule.has_more_than_transform or target.value_rank not in _SCALAR:
         return None
-    return scaling_for(value, rule.transform.number) if target.value_rank in _SCALAR else None
+    if not isinstance(target.type, VariantType):
+        return None  # the type may differ from value to value
+    between = rule.transform.to_type
+    to = (target.type,) if between is None else (between, target.type)
+    return scaling_for(value, rule.transform.number, to)
 
 
 def decide_transfer(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import pos
 from typing import Final
 
 from pipes.core.choices import Direction
-from pipes.core.conversion import Converted, OnOverflow, Rejected, TargetType, convert
+from pipes.core.conversion import Converted, OnOverflow, Rejected, convert
 from pipes.core.transform_kinds import KINDS, Function, InvalidTransformError, Kind, Numeric
 from pipes.core.values import Variant, VariantType, type_named
 from pipes.core.wanted import Json
@@ -26,11 +27,10 @@ class Transform:
     is_identity: bool
     on_overflow: OnOverflow
     function: Function
-
-    @property
-    def number(self) -> Callable[[float], float] | None:
-        """The transform as a function of numbers, if it is nothing but that."""
-        return self.function.function if isinstance(self.function, Numeric) else None
+    number: Callable[[float], float] | None = None
+    """The transform as a function of numbers, if it is nothing but that."""
+    to_type: VariantType | None = None
+    """The type that the result has to become after it, if one is asked for."""
 
     def apply(self, variant: Variant) -> Variant | Rejected:
         """The value in the terms of the written side, or why there is none."""
@@ -62,27 +62,39 @@ def compile_transform(spec: Mapping[str, Json], direction: Direction = Direction
             message = f"cannot be used with direction {direction}: {inverse}"
             raise InvalidTransformError("transform", message)
         inverse = None
-    steps = [step for step in (forward, _typed(to_type, on_overflow)) if step is not None]
     return Plan(
-        None if direction is Direction.REVERSE else _transform(steps, on_overflow),
-        None
-        if direction is Direction.FORWARD
-        else _transform([] if inverse is None else [inverse], on_overflow),
+        None if direction is Direction.REVERSE else _transform(forward, to_type, on_overflow),
+        None if direction is Direction.FORWARD else _transform(inverse, None, on_overflow),
     )
 
 
-def _transform(steps: list[Function], on_overflow: OnOverflow) -> Transform:
-    if not steps:
-        return Transform(is_identity=True, on_overflow=on_overflow, function=_same)
-    if len(steps) == 1:
-        return Transform(is_identity=False, on_overflow=on_overflow, function=steps[0])
-    first, second = steps
+def _transform(
+    function: Function | None, to_type: VariantType | None, on_overflow: OnOverflow
+) -> Transform:
+    return Transform(
+        is_identity=function is None and to_type is None,
+        on_overflow=on_overflow,
+        function=_in_turn(function, _typed(to_type, on_overflow)),
+        number=_number(function),
+        to_type=to_type,
+    )
+
+
+def _number(function: Function | None) -> Callable[[float], float] | None:
+    if function is None:
+        return pos  # the very number
+    return function.function if isinstance(function, Numeric) else None
+
+
+def _in_turn(first: Function | None, second: Function | None) -> Function:
+    if first is None or second is None:
+        return first or second or _same
 
     def both(variant: Variant) -> Variant | Rejected:
         result = first(variant)
         return result if isinstance(result, Rejected) else second(result)
 
-    return Transform(is_identity=False, on_overflow=on_overflow, function=both)
+    return both
 
 
 def _same(variant: Variant) -> Variant:
@@ -128,7 +140,7 @@ def _on_overflow(spec: Mapping[str, Json]) -> OnOverflow:
         ) from None
 
 
-def _to_type(spec: Mapping[str, Json]) -> TargetType | None:
+def _to_type(spec: Mapping[str, Json]) -> VariantType | None:
     value = spec.get("to_type")
     if value is None or value == "":
         return None
@@ -144,7 +156,7 @@ _TO_TYPES: Final = frozenset(VariantType(number) for number in range(1, 15)) | {
 }
 
 
-def _typed(to_type: TargetType | None, on_overflow: OnOverflow) -> Function | None:
+def _typed(to_type: VariantType | None, on_overflow: OnOverflow) -> Function | None:
     if to_type is None:
         return None
 

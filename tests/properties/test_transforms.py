@@ -5,17 +5,25 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipes.core.binary import encode_data_value
 from pipes.core.bulk import scaled
 from pipes.core.choices import Direction
 from pipes.core.conversion import Converted, convert
-from pipes.core.transfer import History, Target, Write, bulk_scaling, decide_transfer, rule_for
+from pipes.core.transfer import (
+    History,
+    Rule,
+    Target,
+    Write,
+    bulk_scaling,
+    decide_transfer,
+    rule_for,
+)
 from pipes.core.transform import Transform, compile_transform
 from pipes.core.units import UNITS
-from pipes.core.values import DataValue, Variant, VariantType
+from pipes.core.values import INTEGER_RANGES, DataValue, Variant, VariantType, type_name
 from pipes.core.wanted import Item, Json, Pipe
 
 T = VariantType
@@ -155,31 +163,75 @@ def test_an_array_is_transformed_as_its_elements_are(values):
 
 
 NUMERIC: list[dict[str, Json]] = [
+    {},
+    {"kind": "convert"},
     {"kind": "linear", "gain": 0.1, "offset": -40},
     {"kind": "linear", "gain": 3, "offset": -7},
+    {"kind": "linear", "gain": 0.5},
     {"kind": "unit", "from": "°C", "to": "°F"},
     {"kind": "range", "in_low": 0, "in_high": 27648, "out_low": -1, "out_high": 1},
     {"kind": "range", "in_low": 5, "in_high": -5, "out_low": 0, "out_high": 9, "clamp": False},
 ]
-numbers = st.one_of(
-    st.floats().map(lambda value: Variant(T.DOUBLE, value)),
-    st.floats(width=32).map(lambda value: Variant(T.FLOAT, value)),
-    st.integers(-(2**15), 2**15 - 1).map(lambda value: Variant(T.INT16, value)),
-    st.integers(-(2**63), 2**63 - 1).map(lambda value: Variant(T.INT64, value)),
-    st.integers(0, 2**64 - 1).map(lambda value: Variant(T.UINT64, value)),
-)
+NUMBER_TYPES = (*INTEGER_RANGES, T.FLOAT, T.DOUBLE)
 
 
-@pytest.mark.parametrize("spec", NUMERIC)
-@given(variant=numbers, stamp=st.none() | st.integers(1, 2**62))
-def test_bulk_writes_the_bytes_that_the_single_way_writes(spec, variant, stamp):
-    item = Item(id=1, source_node="i=1", target_node="i=2", transform=spec)
-    rule = rule_for(item, Pipe("P", "A", "B", {1: item}), is_reverse=False)
-    target = Target(T.DOUBLE, -1)
+def _numbers(kind: VariantType) -> st.SearchStrategy[Variant]:
+    if kind in INTEGER_RANGES:
+        low, high = INTEGER_RANGES[kind]
+        found = st.integers(low, high) | st.integers(max(low, -300), min(high, 300))
+        return found.map(lambda value: Variant(kind, value))
+    small = st.integers(-600, 600).map(lambda number: number / 2)  # halves are rounded to even
+    return (st.floats(width=32 if kind is T.FLOAT else 64) | small).map(
+        lambda value: Variant(kind, value)
+    )
+
+
+number_types = st.sampled_from(NUMBER_TYPES)
+numbers = number_types.flatmap(_numbers)
+rules_of_numbers = st.fixed_dictionaries({
+    "spec": st.sampled_from(NUMERIC),
+    "to_type": st.none() | number_types,
+    "on_overflow": st.sampled_from(["reject", "saturate"]),
+})  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(rules_of_numbers, number_types, numbers, st.none() | st.integers(1, 2**62), st.booleans())
+def test_bulk_writes_the_bytes_that_the_single_way_writes(rules, to, variant, stamp, is_reverse):
+    spec = {**rules["spec"], "on_overflow": rules["on_overflow"]}
+    if rules["to_type"] is not None:
+        spec["to_type"] = type_name(rules["to_type"])
+    item = Item(
+        id=1, source_node="i=1", target_node="i=2", transform=spec, direction=Direction.BOTH
+    )
+    rule = rule_for(item, Pipe("P", "A", "B", {1: item}), is_reverse=is_reverse)
+    target = Target(to, -1)
     value = encode_data_value(DataValue(variant, 0, stamp))
     scaling = bulk_scaling(value, rule, target)
     assert scaling is not None
     decision = decide_transfer(value, rule, target, History(), 0.0)
-    for result in scaled({1: value}, {1: scaling}).values():
+    results = scaled({1: value}, {1: scaling})
+    if results:
         assert isinstance(decision, Write)
-        assert result == decision.value
+        assert results[1] == decision.value
+    else:  # left out, since it is rejected, clamped or no finite number
+        assert not _fits_everywhere(variant, rule, to)
+
+
+def _fits_everywhere(variant: Variant, rule: Rule, to: VariantType) -> bool:
+    """Whether the single way writes it without clamping, and as a finite number."""
+    function = rule.transform.number
+    assert function is not None
+    try:
+        result = function(variant.value)
+    except OverflowError:
+        return False
+    if not math.isfinite(result):
+        return False
+    for kind in (rule.transform.to_type, to):
+        if kind is not None:
+            step = convert(Variant(T.INT64 if isinstance(result, int) else T.DOUBLE, result), kind)
+            if not isinstance(step, Converted):
+                return False
+            result = step.variant.value
+    return True

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from pipes.core import bulk
 from pipes.core.binary import encode_data_value
 from pipes.core.bulk import scaled, scaling_for
+from pipes.core.conversion import AbstractType
 from pipes.core.transfer import (
     History,
     Rule,
@@ -79,20 +81,45 @@ numbers = st.one_of(
     st.sampled_from([b"\x00", encoded(T.STRING, "5")]),
 )
 functions = st.sampled_from([twice, lambda number: number**40, lambda number: number - 1.5])
-kinds = st.sampled_from([T.DOUBLE, T.INT64, T.BYTE])
+routes = st.tuples(
+    st.sampled_from([T.DOUBLE, T.INT64, T.BYTE]), st.sampled_from([T.DOUBLE, T.FLOAT, T.INT16])
+).map(bytes)
+scalings_ = st.builds(bulk.Scaling, functions, routes)
 
 
 @given(st.one_of(st.lists(numbers, max_size=9), numbers.map(lambda one: [one] * 9)), st.data())
 def test_together_or_one_by_one_the_same_comes_out(found, data):
     values = dict(enumerate(found))
-    scalings = {handle: bulk.Scaling(data.draw(kinds), data.draw(functions)) for handle in values}
-    assert scaled(values, scalings) == bulk._scaled_singly(values, scalings)
+    scalings = {handle: data.draw(scalings_) for handle in values}
+    singly = {}
+    for handle, value in values.items():
+        singly |= scaled({handle: value}, scalings)
+    assert scaled(values, scalings) == singly
+
+
+@pytest.mark.parametrize("kind", [T.FLOAT, T.INT16, T.UINT64])
+def test_one_number_that_does_not_fit_leaves_the_others_scaled(kind):
+    scaling = scaling_for(encoded(T.DOUBLE, 1.0), twice, (kind,))
+    assert scaling is not None
+    values = {handle: encoded(T.DOUBLE, float(handle)) for handle in range(9)}
+    values[4] = encoded(T.DOUBLE, 1e300)
+    results = scaled(values, dict.fromkeys(values, scaling))
+    assert results == {handle: encoded(kind, handle * 2) for handle in values if handle != 4}
+
+
+def test_a_result_takes_the_type_between_first():
+    scaling = scaling_for(encoded(T.DOUBLE, 1.0), twice, (T.INT16, T.FLOAT))
+    assert scaling is not None
+    values = {1: encoded(T.DOUBLE, 1.25), 2: encoded(T.DOUBLE, 0.75), 3: encoded(T.DOUBLE, 2e4)}
+    results = scaled(values, dict.fromkeys(values, scaling))
+    assert results == {1: encoded(T.FLOAT, 2.0), 2: encoded(T.FLOAT, 2.0)}
 
 
 def test_nothing_scales_what_is_no_number():
     assert scaling_for(encoded(T.STRING, "5"), twice) is None
     assert scaling_for(encoded(T.DOUBLE, 5.0), None) is None
     assert scaling_for(b"\x00", twice) is None
+    assert scaling_for(encoded(T.DOUBLE, 5.0), twice, (T.STRING,)) is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +127,11 @@ def test_nothing_scales_what_is_no_number():
     [
         ({}, TARGET, True),
         ({"index_range": "0:1"}, TARGET, False),
-        ({}, Target(T.FLOAT, -1), False),
+        ({}, Target(T.FLOAT, -1), True),
+        ({}, Target(T.UINT16, -1), True),
+        ({}, Target(T.STRING, -1), False),
+        ({}, Target(T.VARIANT, -1), False),
+        ({}, Target(AbstractType.INTEGER, -1), False),
         ({}, Target(T.DOUBLE, 1), False),
     ],
 )
@@ -118,8 +149,9 @@ def test_bulk_and_single_write_the_same_bytes():
     assert isinstance(decision, Write)
 
 
-def test_a_transform_that_is_more_than_a_number_is_none_for_bulk():
-    for spec in ({"kind": "invert"}, {"kind": "linear", "gain": 2, "to_type": "String"}):
-        forward = compile_transform(spec).forward
-        assert forward is not None
-        assert forward.number is None
+@pytest.mark.parametrize(
+    "spec", [{"kind": "invert"}, {"kind": "linear", "gain": 2, "to_type": "String"}]
+)
+def test_a_transform_that_is_more_than_a_number_is_none_for_bulk(spec):
+    rule = replace(rule_of(), transform=compile_transform(spec).forward)
+    assert bulk_scaling(encoded(T.DOUBLE, 4.0), rule, TARGET) is None
