@@ -155,10 +155,21 @@ class Flow:
         self.translator = Translator(self.name, reading, writing, self.newest)
         self._initial = InitialWrites(self.pipe.initial_write, self.writer)
         around = DecisionSurroundings(
-            self._known, self.targets, self.answers.ability, self.translator, self.echoes,
-            self.waiting, self.passing, self.ranges, self._initial, self.writer, self.faults,
-            self.put_in_error, self.stops, self._now,
-        )  # fmt: skip
+            known=self._known,
+            targets=self.targets,
+            ability=self.answers.ability,
+            translator=self.translator,
+            echoes=self.echoes,
+            waiting=self.waiting,
+            passing=self.passing,
+            ranges=self.ranges,
+            initial=self._initial,
+            writer=self.writer,
+            faults=self.faults,
+            put_in_error=self.put_in_error,
+            stops=self.stops,
+            now=self._now,
+        )
         self.deciding = Deciding(self.name, around)
 
     def _condition_feed(self, receiver: Receiver) -> Feed:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from pipes.core.incidents import Budget, Incident, Incidents, Trouble, in_words
 from pipes.core.json_values import value_text
 from pipes.core.reasons import Reason
-from pipes.core.splice import status_of
+from pipes.core.splice import tail_status
 from pipes.core.status_codes import name_of
 from pipes.core.wanted import Item, Pipe
 from redundancy.core.events import EventKind, Severity
@@ -80,5 +80,5 @@ def _tell(pipe: Pipe, flow: Source, incident: Incident) -> None:
         reason.sentence(pipe=pipe.name, **blanks),
         pipe=pipe.name,
         status=name_of(incident.status) if incident.status else None,
-        value_status=name_of(status_of(incident.value)),
+        value_status=name_of(tail_status(incident.value)),
     )

@@ -55,7 +55,7 @@ class WriteGate:
 
     def has_newer_term(self) -> bool:
         """Has the supervisor a term that this process did not take up yet?"""
-        return self.board.lease().term > self.term
+        return self.board.words[TERM] > self.term and self.board.lease().term > self.term
 
     def target(self, name: str) -> TargetGate:
         """The gate to one target; the same object for the same name."""

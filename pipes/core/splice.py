@@ -30,11 +30,11 @@ __all__ = [
     "encode_string",
     "scan_delete_monitored_items_response",
     "scan_write_response",
-    "status_of",
     "strip_source_timestamp",
     "strip_source_timestamps",
     "strip_status",
     "strip_statuses",
+    "tail_status",
     "write_request_body",
 ]
 
@@ -135,8 +135,11 @@ def strip_source_timestamp(value: bytes) -> bytes:
     return _BYTES[mask & ~HAS_SOURCE_TIME] + value[1:-8] if mask & HAS_SOURCE_TIME else value
 
 
-def status_of(value: bytes) -> int:
-    """The StatusCode of the DataValue; Good (0) if it has none."""
+def tail_status(value: bytes) -> int:
+    """The StatusCode of a DataValue as this module knows them; Good (0) if it has none.
+
+    Nothing is checked: `binary.status_of` reads those of any form.
+    """
     mask = value[0]
     if not mask & HAS_STATUS:
         return 0

@@ -17,11 +17,11 @@ from pipes.core.splice import (
     encode_prefix,
     scan_delete_monitored_items_response,
     scan_write_response,
-    status_of,
     strip_source_timestamp,
     strip_source_timestamps,
     strip_status,
     strip_statuses,
+    tail_status,
     write_request_body,
 )
 
@@ -148,7 +148,7 @@ class TestStripping:
         assert stripped == [JUDGED, BARE, JUDGED, BARE]
 
     def test_a_status_is_read(self) -> None:
-        statuses = list(map(status_of, (FULL, TIMED, JUDGED, BARE)))
+        statuses = list(map(tail_status, (FULL, TIMED, JUDGED, BARE)))
 
         assert statuses == [UNCERTAIN, 0, UNCERTAIN, 0]
 
