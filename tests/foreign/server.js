@@ -4,6 +4,7 @@
  *
  *   node server.js --port 0 --items 100   prints {"ready": true, "port": …} when it serves.
  */
+if (process.env.TEST_CLOCK_FILE) require("./shifted_clock.js");
 const fs = require("node:fs");
 const net = require("node:net");
 const os = require("node:os");
@@ -19,6 +20,7 @@ const TYPES = "urn:test:types";
 const MODELS = path.join(__dirname, "..", "servers", "types.xml");
 const ITEMS_PER_FOLDER = 500;
 const WARM = 2;  // RedundancySupport (Part 5, 12.4)
+const KEPT_REQUESTS = 20000;
 const STAMP = new Date("2026-01-02T03:04:05.678Z");
 
 const SCALARS = {
@@ -390,6 +392,27 @@ class Plant {
     return null;
   }
 
+  /* As ``traffic`` of tests/servers/traffic.py: what clients wrote, from the first look on. */
+  traffic({ since = 0 }) {
+    if (!this.requests) this.logWrites();
+    const requests = this.requests.filter(([at]) => at > since);
+    return { moved: 0, written: this.written, requests };
+  }
+
+  logWrites() {
+    const plant = this;
+    const plain = Object.getPrototypeOf(this.server)._on_WriteRequest;
+    this.requests = [];
+    this.written = 0;
+    this.server._on_WriteRequest = function (message, channel) {
+      const nodes = message.request.nodesToWrite ?? [];
+      plant.written += nodes.length;
+      plant.requests.push([Number(process.hrtime.bigint()) / 1e9, nodes.length, nodes[0]?.nodeId.value]);
+      if (plant.requests.length > KEPT_REQUESTS) plant.requests.shift();
+      return plain.call(this, message, channel);
+    };
+  }
+
   counts() {
     const engine = this.server.engine;
     let items = 0;
@@ -400,7 +423,7 @@ class Plant {
   }
 }
 
-const COMMANDS = new Set(["set", "set_raw", "set_many", "set_burst", "count", "read", "add_node", "delete_node", "refuse", "clamp", "delete_subscriptions", "silence", "service_level", "redundancy", "counts"]);
+const COMMANDS = new Set(["set", "set_raw", "set_many", "set_burst", "count", "read", "add_node", "delete_node", "refuse", "clamp", "delete_subscriptions", "silence", "service_level", "redundancy", "traffic", "counts"]);
 
 async function main() {
   const chosen = options();

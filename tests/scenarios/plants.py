@@ -54,7 +54,7 @@ class Plant:
     """``maker`` is ``asyncua``, ``node``, ``hostile`` or ``vast``; a restart keeps the port.
 
     A new one starts beside what follows, and is waited for as soon as it is used.
-    ``clock`` is a file that says by how many seconds the wall clock of asyncua's server is wrong.
+    ``clock`` is a file that says by how many seconds its wall clock is wrong.
     """
 
     def __init__(

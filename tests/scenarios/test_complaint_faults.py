@@ -1,6 +1,6 @@
 """Clocks, certificates, long lines and loud logs: F46, F47, F53, F67.
 
-One station and two plants serve all of them; see docs/complaints.md.
+One station and two plants of two makers serve all of them; see docs/complaints.md.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tests.scenarios.stations import Station
 from tests.scenarios.waiting import eventually, steadily
 from tests.servers.relay import Relay, unsecured_services
 
+pytestmark = pytest.mark.node
 TAGS = [f"T{index:06}" for index in range(100)]
 FEW = TAGS[:10]
 FLOOD = Path(__file__).with_name("log_flood")
@@ -63,9 +64,11 @@ def target(
 ) -> Plant:
     """It offers encryption and none: whoever wanted to talk it down could."""
     return shared_plant(
+        "node",
         items=len(TAGS),
         clock=files / "target",
-        policies="NoSecurity,Basic256Sha256_SignAndEncrypt",
+        application_uri=URI,
+        secure=True,
         **identity(tmp_path_factory.mktemp("before"), URI),
     )
 
