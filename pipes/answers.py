@@ -22,8 +22,7 @@ from pipes.core.quality import Ability, writes_source_timestamp
 from pipes.core.retries import Retry, advise
 from pipes.core.status_codes import code_of, name_of
 from pipes.core.transfer import has_value
-from pipes.core.wanted import Pipe
-from pipes.delivery import kind_of
+from pipes.core.wanted import Pipe, kind_of
 from pipes.echoes import Echoes
 from pipes.faults import Faults
 from pipes.known import Known

@@ -18,26 +18,19 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from pipes.core.binary import DecodeError, status_of
-from pipes.core.choices import Direction, ItemKind, Overflow
+from pipes.core.choices import ItemKind
 from pipes.core.losses import Cause, Losses
 from pipes.core.pending import Pending
 from pipes.core.sample_queue import Loss, Sample, SampleQueue
 from pipes.core.transfer import has_value
 from pipes.core.values import is_good
-from pipes.core.wanted import Item, Pipe
+from pipes.core.wanted import Pipe
 from pipes.faults import Faults
 from pipes.known import Known
 from pipes.targets import Targets
 
 #: Unknown events that are named one by one between two looks; of more there is a count.
 MOST_NAMED: Final = 100
-
-
-def kind_of(item: Item, pipe: Pipe) -> ItemKind:
-    """On a pipe with queues every item has one, unless either of its sides may change."""
-    if item.kind is ItemKind.STATE and pipe.overflow is Overflow.QUEUE:
-        return ItemKind.STATE if item.direction is Direction.BOTH else ItemKind.QUEUE
-    return item.kind
 
 
 class Decide(Protocol):

@@ -39,10 +39,10 @@ from pipes.core.status_codes import code_of, name_of
 from pipes.core.stops import Stops
 from pipes.core.transfer import History, percent_deadband, rule_for
 from pipes.core.transform import InvalidTransformError
-from pipes.core.wanted import Item, Pipe
+from pipes.core.wanted import Item, Pipe, kind_of
 from pipes.deciding import Deciding
 from pipes.deciding import Surroundings as DecisionSurroundings
-from pipes.delivery import Delivery, Surroundings, kind_of
+from pipes.delivery import Delivery, Surroundings
 from pipes.echoes import Echoes, Guards
 from pipes.faults import Faults
 from pipes.feed import Feed, Receiver

@@ -12,7 +12,7 @@ from pipes.core import configuration as core
 from pipes.core.cells import COLUMNS, Cell, row_cells
 from pipes.core.configuration import Configuration
 from pipes.core.draft import Draft
-from pipes.core.fields import Body, Kind, complete
+from pipes.core.fields import Body, Kind, complete, kind_on
 from pipes.core.plan import MOST_ROWS, Plan
 from pipes.core.problems import FieldError
 from pipes.core.wanted import Json
@@ -132,12 +132,19 @@ def export_items(form: str, pipe: str | None = None, separator: str = ",") -> by
         )
     with services.database():
         configuration = store.read().configuration
-    bodies = _items(configuration, pipe)
+    bodies = _with_kinds(configuration, _items(configuration, pipe))
     if form == JSON:
         whole = [complete(Kind.ITEM, body) for body in bodies]
         return msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n"
     rows = (row_cells(Kind.ITEM, body) for body in bodies)
     return _write(form, rows, SEPARATORS[separator])
+
+
+def _with_kinds(configuration: Configuration, items: Iterable[Body]) -> Iterable[Body]:
+    """Items that show the kind that they have on their pipe, as answers do."""
+    pipes = configuration.pipes
+    for body in items:
+        yield {**body, "kind": str(kind_on(body, pipes[str(body["pipe"])]))}
 
 
 def _items(configuration: Configuration, pipe: str | None) -> Iterable[Body]:
@@ -175,7 +182,10 @@ def export_configuration(form: str = JSON) -> bytes:
     for title, kind in SHEETS.items():
         bodies = whole[title]
         listed = bodies if isinstance(bodies, list) else []
-        rows = [row_cells(kind, body) for body in listed if isinstance(body, dict)]
+        objects: Iterable[Body] = (body for body in listed if isinstance(body, dict))
+        if kind is Kind.ITEM:
+            objects = _with_kinds(configuration, objects)
+        rows = [row_cells(kind, body) for body in objects]
         sheets[title] = (list(COLUMNS[kind]), rows)
     return workbook_writer.write({**sheets, "points": (("name",), [])})
 

@@ -180,7 +180,7 @@ def _plan_reading(kind: Kind, table: Table) -> _Sheet:
 
 def _reader(kind: Kind, column: Column, *, decimal_comma: bool) -> Callable[[Cell], Json]:
     known = FIELDS[kind][column.field]
-    return lambda cell: known.read(kind, read_cell(column, cell, decimal_comma=decimal_comma))
+    return lambda cell: known.read(read_cell(column, cell, decimal_comma=decimal_comma))
 
 
 def _group(
@@ -194,7 +194,7 @@ def _group(
             column.child: read_cell(column, cell, decimal_comma=decimal_comma)
             for column, cell in zip(columns, cells, strict=True)
         }
-        return known.read(kind, _merged(base, given, known.children))
+        return known.read(_merged(base, given, known.children))
 
     return _Group(
         name,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pipes.core.choices import ItemKind
 from pipes.core.transfer import absolute_deadband, percent_deadband
-from pipes.core.wanted import Item, Pipe
-from pipes.delivery import kind_of
+from pipes.core.wanted import Item, Pipe, kind_of
 from pipes.feed import FeedItem
 
 

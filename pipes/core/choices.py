@@ -65,6 +65,18 @@ class ItemKind(StrEnum):
     EVENT = "event"
 
 
+def kind_on_pipe(own: ItemKind | None, direction: Direction, overflow: Overflow) -> ItemKind:
+    """The kind of an item on its pipe: its own, or else what the pipe gives.
+
+    A pipe with queues gives one to each item, unless either side of the item may change.
+    """
+    if own is not None:
+        return own
+    if overflow is Overflow.QUEUE and direction is not Direction.BOTH:
+        return ItemKind.QUEUE
+    return ItemKind.STATE
+
+
 class Trigger(StrEnum):
     """OPC UA DataChangeTrigger (Part 4, 7.22.2)."""
 

@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from pipes.core.fields import Body, Kind
 from pipes.core.problems import FieldError
-from pipes.core.support import EMPTY_PARTS
 from pipes.core.wanted import Json
 
 FORMAT: Final = "mirrorsite"
 VERSION: Final = 1
+#: Parts of the document that later versions fill.
+EMPTY_PARTS: Final = ("points", "modules", "redundancy")
 
 Key = str | int
 _encode: Final = json.JSONEncoder(

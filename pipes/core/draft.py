@@ -20,7 +20,15 @@ from typing import Final
 
 from pipes.core.blame import Drafted
 from pipes.core.configuration import Configuration, Key, key_of
-from pipes.core.fields import Body, Kind, Patch, apply_patch, check_whole
+from pipes.core.fields import (
+    Body,
+    Kind,
+    Patch,
+    apply_patch,
+    check_on_pipe,
+    check_whole,
+    follows_pipe,
+)
 from pipes.core.findings import Finding, Severity
 from pipes.core.lint import lint
 from pipes.core.node_ids import NodeIdError, to_uri_form
@@ -93,6 +101,7 @@ class Draft:
         self._entries: dict[Kind, list[_Entry]] = {kind: [] for kind in Kind}
         self._claimed: dict[Kind, dict[Key, int | None]] = {kind: {} for kind in Kind}
         self._deleted: dict[Kind, set[Key]] = {kind: set() for kind in Kind}
+        self._proposed_pipes: dict[str, Body] = {}
         self._wrong: list[WrongRow] = []
         self._wrong_names: dict[Kind, set[str]] = {kind: set() for kind in Kind}
         self._ids: list[int] = []
@@ -137,9 +146,9 @@ class Draft:
     def _pipe_named(self, name: Json) -> Body:
         """A pipe as this draft has it, or an empty body."""
         folded = str(name).casefold()
-        for entry in self._entries[Kind.PIPE]:
-            if str(entry.body["name"]).casefold() == folded:
-                return entry.body
+        proposed = self._proposed_pipes.get(folded)
+        if proposed is not None:
+            return proposed
         found = self.find_named(Kind.PIPE, name)
         return {} if found is None else self.current.pipes[found]
 
@@ -167,6 +176,9 @@ class Draft:
             body["id"] = key
             self._next_id = max(self._next_id, int(key) + 1)
         found = [*errors, *self._claim(kind, key, body, row)]
+        if kind is Kind.ITEM:
+            body, wrong = self._on_its_pipe(body, old or {})
+            found += wrong
         told = {error.field for error in found}
         found += [error for error in check_whole(kind, body) if error.field not in told]
         if found:
@@ -174,7 +186,17 @@ class Draft:
             return None
         entry = _Entry(key if old is not None else None, body, row)
         self._entries[kind].append(entry)
+        if kind is Kind.PIPE:
+            self._proposed_pipes.setdefault(str(body["name"]).casefold(), body)
         return entry
+
+    def _on_its_pipe(self, body: Body, old: Body) -> tuple[dict[str, Json], list[FieldError]]:
+        """The item as it is kept, and what does not go with its pipe; nothing of that is new."""
+        pipe = self._pipe_named(body.get("pipe"))
+        if "kind" in body and "kind" not in old:
+            body = follows_pipe(body, pipe)
+        told = check_on_pipe(old, self._pipe_named(old.get("pipe")))
+        return dict(body), [error for error in check_on_pipe(body, pipe) if error not in told]
 
     def refuse(
         self, kind: Kind, key: Json, errors: Iterable[FieldError], row: int | None = None

@@ -10,7 +10,7 @@ None means the default.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -19,7 +19,6 @@ from pipes.core.checks import Check
 from pipes.core.nested import Child
 from pipes.core.problems import FieldError, WrongError
 from pipes.core.quality_table import check_quality_table
-from pipes.core.support import check_supported
 from pipes.core.transform import InvalidTransformError, compile_transform
 from pipes.core.wanted import Json
 
@@ -55,9 +54,11 @@ class Field:
     nullable: bool = False
     allowed: tuple[str, ...] = ()
     children: Mapping[str, Child] = field(default_factory=dict)
+    is_own: bool = False
+    """Whether a value at the default is another thing than none, which the pipe then decides."""
 
-    def read(self, kind: Kind, value: Json) -> Json:
-        """The checked value of ``value``, or None if that is the default.
+    def read(self, value: Json) -> Json:
+        """The checked value of ``value``, or None if that is the default and says nothing.
 
         Raises:
             WrongError: the value is refused; its errors carry this field's name.
@@ -66,9 +67,8 @@ class Field:
             return None
         try:
             checked = self.check(value)
-            if checked == self.default:
+            if checked == self.default and not self.is_own:
                 return None
-            check_supported(kind, self.name, checked)
         except WrongError as error:
             raise WrongError(*(each.below(self.name) for each in error.errors)) from None
         return checked
@@ -146,7 +146,7 @@ ITEM: Final = _table(
     Field("target_node", "text", checks.node_id, required=True),
     _choice("direction", choices.Direction, "forward"),
     _flag("enabled", default=True),
-    _choice("kind", choices.ItemKind, "state"),
+    replace(_choice("kind", choices.ItemKind, "state"), is_own=True),
     Field("sampling_interval_ms", "number", _MILLISECONDS, nullable=True),
     Field("minimum_interval_ms", "number", _MILLISECONDS, 0),
     _choice("trigger", choices.Trigger, "status_value"),
@@ -198,7 +198,7 @@ def read_patch(kind: Kind, raw: Mapping[str, Json]) -> tuple[dict[str, Json], li
             errors.extend(_stranger(kind, name, value))
             continue
         try:
-            patch[name] = known.read(kind, value)
+            patch[name] = known.read(value)
         except WrongError as error:
             errors.extend(error.errors)
     return patch, errors
@@ -308,15 +308,40 @@ def complete_item(body: Body, pipe: Body) -> dict[str, Json]:
 
     What may change on both sides is a state everywhere.
     """
-    return complete(Kind.ITEM, body) | {"kind": kind_on(body, pipe)}
+    return complete(Kind.ITEM, body) | {"kind": str(kind_on(body, pipe))}
 
 
-def kind_on(body: Body, pipe: Body) -> str:
+def kind_on(body: Body, pipe: Body) -> choices.ItemKind:
     """The kind that a trimmed item has on its pipe."""
-    if "kind" in body:
-        return str(body["kind"])
-    is_queue = pipe.get("overflow") == "queue" and body.get("direction") != "both"
-    return "queue" if is_queue else "state"
+    own = body.get("kind")
+    return choices.kind_on_pipe(
+        None if own is None else choices.ItemKind(str(own)),
+        choices.Direction(str(body.get("direction", choices.Direction.FORWARD))),
+        choices.Overflow(str(pipe.get("overflow", choices.Overflow.LATEST))),
+    )
+
+
+def follows_pipe(body: Body, pipe: Body) -> dict[str, Json]:
+    """An item without its own kind, if that is the one that the pipe gives anyway.
+
+    So an answer or a file that shows the kind of each item may come back and changes nothing.
+    """
+    without = {name: value for name, value in body.items() if name != "kind"}
+    return without if kind_on(without, pipe) == body.get("kind") else dict(body)
+
+
+def check_on_pipe(body: Body, pipe: Body) -> list[FieldError]:
+    """What of an item does not go with the kind that its pipe gives it."""
+    if "kind" in body or kind_on(body, pipe) is choices.ItemKind.STATE:
+        return []
+    interval = body.get("minimum_interval_ms")
+    if not interval:
+        return []
+    message = (
+        "must be 0, because overflow of the pipe is queue, and every sample is written;"
+        " kind state writes the latest value only"
+    )
+    return [FieldError("minimum_interval_ms", message, interval)]
 
 
 def flatten(kind: Kind, body: Body) -> dict[str, Json]:

@@ -15,7 +15,6 @@ from pipes.core import checks, endpoints
 from pipes.core.checks import Check
 from pipes.core.choices import DeadbandType
 from pipes.core.problems import FieldError, WrongError, wrong
-from pipes.core.support import check_supported
 from pipes.core.wanted import Json
 
 #: What ``to_type`` may be: the built-in types a value can be turned into (Part 6, 5.1.2).
@@ -147,7 +146,6 @@ SERVER_SET_CHILDREN: Final[Mapping[str, Child]] = {
 def transform(value: Json) -> Json:
     given = _object(value, TRANSFORM_CHILDREN)
     kind = _read(given, TRANSFORM_KIND)
-    check_child("item", "transform", "kind", kind)
     own = TRANSFORMS[str(kind)]
     belongs = {"kind", *(child.name for child in (*own, *TRANSFORM_EXTRAS))}
     strangers = [
@@ -176,7 +174,6 @@ def _check_range(checked: Mapping[str, Json]) -> None:
 def deadband(value: Json) -> Json:
     given = _object(value, DEADBAND_CHILDREN)
     checked = _read_all(given, DEADBAND_CHILDREN.values(), [])
-    check_child("item", "deadband", "type", checked["type"])
     width = checked["value"]
     if checked["type"] == "none":
         return {"type": "none", "value": 0}
@@ -226,14 +223,6 @@ def repeated(listed: Iterable[str]) -> str | None:
             return each
         seen.add(spelled)
     return None
-
-
-def check_child(kind: str, field: str, child: str, value: Json) -> None:
-    """`check_supported` of a child, whose errors name the child."""
-    try:
-        check_supported(kind, f"{field}.{child}", value)
-    except WrongError as error:
-        raise WrongError(*(each.below(child) for each in error.errors)) from None
 
 
 def _object(value: Json, children: Mapping[str, Child]) -> Mapping[str, Json]:

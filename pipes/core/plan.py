@@ -75,7 +75,11 @@ def _shown(kind: Kind, body: Body | None, other: Body | None) -> dict[str, Json]
     fields = FIELDS[kind]
     return flatten(
         kind,
-        {name: body.get(name, fields[name].default) for name in fields if name in names},
+        {
+            name: body.get(name, None if fields[name].is_own else fields[name].default)
+            for name in fields
+            if name in names
+        },
     )
 
 

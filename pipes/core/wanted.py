@@ -26,6 +26,7 @@ from pipes.core.choices import (
     ServerSetMode,
     Timestamps,
     Trigger,
+    kind_on_pipe,
 )
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
@@ -65,14 +66,17 @@ class Deadband:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One source node to one target node. ``transform`` is the contract's object, checked."""
+    """One source node to one target node. ``transform`` is the contract's object, checked.
+
+    ``kind`` None is what the pipe gives, see `kind_of`.
+    """
 
     id: int
     source_node: str
     target_node: str
     direction: Direction = Direction.FORWARD
     enabled: bool = True
-    kind: ItemKind = ItemKind.STATE
+    kind: ItemKind | None = None
     sampling_interval_ms: int | None = None
     minimum_interval_ms: int = 0
     trigger: Trigger = Trigger.STATUS_VALUE
@@ -104,6 +108,11 @@ class Pipe:
     initial_write: InitialWrite = InitialWrite.IF_DIFFERENT
     dry_run: bool = False
     codec: CodecName = CodecName.SPLICE
+
+
+def kind_of(item: Item, pipe: Pipe) -> ItemKind:
+    """The kind that an item has on its pipe."""
+    return kind_on_pipe(item.kind, item.direction, pipe.overflow)
 
 
 @dataclass(frozen=True)

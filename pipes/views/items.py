@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from pipes import schemas, selectors, services
+from pipes.core.choices import Direction, ItemKind, Overflow
 from pipes.core.fields import ITEM, Field, Kind
 from pipes.listing import (
     Filter,
@@ -41,7 +42,7 @@ from pipes.views.common import (
 )
 
 OPERATORS: Final = "Operators change enabled only; engineers change the rest of an item"
-_COLUMNS: Final = {"direction", "kind", "trigger"}
+_COLUMNS: Final = {"direction", "trigger"}
 
 
 def _in_body(field: Field) -> Any:
@@ -53,6 +54,16 @@ def _in_body(field: Field) -> Any:
         return Q(**{f"parsed__{field.name}": value})
 
     return condition
+
+
+def _of_kind(value: str) -> Q:
+    """A condition on the kind that is answered: an item without one has what its pipe gives."""
+    given = {
+        ItemKind.QUEUE: Q(pipe_parsed__overflow=Overflow.QUEUE) & ~Q(direction=Direction.BOTH),
+        ItemKind.STATE: Q(pipe_parsed__overflow__isnull=True) | Q(direction=Direction.BOTH),
+    }.get(ItemKind(value))
+    own = Q(parsed__kind=value)
+    return own if given is None else own | (Q(parsed__kind__isnull=True) & given)
 
 
 def _filters() -> dict[str, Filter]:
@@ -72,6 +83,8 @@ def _filters() -> dict[str, Filter]:
             text[name] = Filter(lookup, boolean, "true or false")
         elif field.form == "number":
             text[name] = Filter(lookup, number_text, "a number")
+        elif name == "kind":
+            text[name] = Filter(_of_kind, one_of(field.allowed), ", ".join(field.allowed))
         elif field.allowed:
             text[name] = Filter(lookup, one_of(field.allowed), ", ".join(field.allowed))
         else:
@@ -202,7 +215,9 @@ def _rows(request: Request) -> Any:
         callable(each.lookup) and name in request.query_params and name != "pipe"
         for name, each in _ITEMS.filters.items()
     ):
-        return everything.annotate(parsed=Cast("body", JSONField()))
+        return everything.annotate(
+            parsed=Cast("body", JSONField()), pipe_parsed=Cast("pipe__body", JSONField())
+        )
     return everything
 
 

@@ -8,7 +8,10 @@ import pytest
 
 from pipes import drafting, secrets, services, store
 from pipes.core.fields import Kind
+from pipes.core.loading import wanted_from
+from pipes.core.wanted import kind_of
 from pipes.models import Item, Pipe, Revision, Server
+from pipes.refusals import Invalid
 from redundancy.core.events import Event, EventKind
 from redundancy.signals import event_emitted
 from tests.integration.plants import A, B, P, document_of, make_plant, nodes
@@ -306,6 +309,33 @@ class TestPipesAndItems:
 
         assert Item.objects.get(pk=1).complete()["kind"] == "queue"
         assert services.changed_fields("item", 1, {"kind": "queue"}) == frozenset()
+        assert services.changed_fields("item", 1, {"kind": "state"}) == {"kind"}
+
+    def test_a_state_on_a_pipe_with_queues_stays_one_until_it_is_taken_back(self) -> None:
+        make_plant(2)
+        services.change_pipe("P", {"overflow": "queue"}, user="u")
+
+        services.change_item(1, {"kind": "state", "minimum_interval_ms": 100}, user="u")
+        assert Item.objects.get(pk=1).complete()["kind"] == "state"
+        configuration = store.read().configuration
+        wanted = wanted_from(configuration, {}).pipes["P"]
+        assert [kind_of(item, wanted) for item in wanted.items.values()] == ["state", "queue"]
+
+        same = services.change_items([item.complete() for item in Item.objects.all()], user="u")
+        assert (len(same.changes), same.same) == (0, 2)
+
+        services.change_item(1, {"kind": None, "minimum_interval_ms": None}, user="u")
+        assert Item.objects.get(pk=1).complete()["kind"] == "queue"
+
+    def test_a_minimum_interval_does_not_go_with_the_queue_that_the_pipe_gives(self) -> None:
+        make_plant(1)
+        services.change_pipe("P", {"overflow": "queue"}, user="u")
+
+        with pytest.raises(Invalid) as refused:
+            services.change_item(1, {"minimum_interval_ms": 100}, user="u")
+
+        (error,) = refused.value.errors
+        assert error.field == "minimum_interval_ms"
 
 
 class TestRevisions:

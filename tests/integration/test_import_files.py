@@ -249,6 +249,21 @@ class TestExport:
         services.create_item(nodes(5, pipe="Q"), user="u")
         assert imports.plan_import(imports.export_items(form, pipe="p"), form).counts == SAME
 
+    @pytest.mark.parametrize("form", ["csv", "xlsx", "json"])
+    def test_a_state_on_a_pipe_with_queues_goes_out_and_comes_back(self, form: str) -> None:
+        make_plant(2)
+        services.change_pipe("P", {"overflow": "queue"}, user="u")
+        services.change_item(1, {"kind": "state"}, user="u")
+        content = imports.export_items(form)
+        assert imports.plan_import(content, form).counts == SAME
+        services.change_item(1, {"kind": None}, user="u")
+
+        plan = imports.plan_import(content, form)
+
+        assert [(change.key, change.fields()) for change in plan.changes] == [
+            (1, {"kind": {"old": None, "new": "state"}})
+        ]
+
     def test_what_cannot_be_exported_is_said(self) -> None:
         with pytest.raises(services.NotFound, match="there is no pipe X"):
             imports.export_items("csv", pipe="X")

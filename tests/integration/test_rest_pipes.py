@@ -397,6 +397,24 @@ class TestItems:
         assert count("search=p1") == 4
         assert count("id=1") == 1
 
+    def test_items_are_found_by_the_kind_that_they_have_on_their_pipe(
+        self, engineer: Rest, plant: None
+    ) -> None:
+        engineer.post("/items", mapping(9, direction="both"))
+        engineer.patch("/pipes/P1", {"overflow": "queue"})
+        first, second, _ = Item.objects.order_by("pk").values_list("pk", flat=True)[:3]
+        engineer.patch(f"/items/{first}", {"kind": "state"})
+        engineer.patch(f"/items/{second}", {"kind": "event"})
+
+        counts = {
+            kind: engineer.get(f"/items?kind={kind}").json()["count"]
+            for kind in ("state", "queue", "event")
+        }
+
+        assert counts == {"state": 2, "queue": 1, "event": 1}
+        listed = engineer.get("/items?kind=state").json()["results"]
+        assert [each["kind"] for each in listed] == ["state", "state"]
+
     def test_pages_link_to_each_other(self, viewer: Rest, plant: None) -> None:
         first = viewer.get("/items?limit=2&ordering=-id").json()
         second = viewer.client.get(first["next"]).json()

@@ -11,8 +11,8 @@ from pipes.core.losses import Cause
 from pipes.core.outages import LOST
 from pipes.core.status_codes import code_of
 from pipes.core.values import VariantType
-from pipes.core.wanted import Deadband, Pipe
-from pipes.delivery import MOST_NAMED, kind_of
+from pipes.core.wanted import Deadband, Pipe, kind_of
+from pipes.delivery import MOST_NAMED
 from pipes.opcua.written import TargetInfo
 from tests.unit.pipes.flows import (
     PlayedFlow,
@@ -76,14 +76,16 @@ def lost(played: PlayedFlow, cause: Cause) -> int:
         ("state", "forward", "latest", "state"),
         ("queue", "forward", "latest", "queue"),
         ("event", "reverse", "latest", "event"),
-        ("state", "forward", "queue", "queue"),
-        ("state", "reverse", "queue", "queue"),
-        ("state", "both", "queue", "state"),
+        (None, "forward", "latest", "state"),
+        (None, "forward", "queue", "queue"),
+        (None, "reverse", "queue", "queue"),
+        (None, "both", "queue", "state"),
+        ("state", "forward", "queue", "state"),
         ("event", "forward", "queue", "event"),
     ],
 )
-def test_a_pipe_with_queues_gives_one_to_its_items(kind, direction, overflow, expected):
-    given = item(1, kind=ItemKind(kind), direction=Direction(direction))
+def test_a_pipe_with_queues_gives_one_to_items_without_a_kind(kind, direction, overflow, expected):
+    given = item(1, kind=kind and ItemKind(kind), direction=Direction(direction))
 
     assert kind_of(given, Pipe("P", "A", "B", {}, overflow=Overflow(overflow))) == expected
 
@@ -107,8 +109,16 @@ class TestQueue:
         assert (wanted[1].queue_size, wanted[1].sampling_interval_ms) == (5, 0.0)
         assert (wanted[2].queue_size, wanted[2].sampling_interval_ms) == (5, 500.0)
 
-    async def test_items_of_other_kinds_on_the_pipe_go_their_own_ways(self):
-        played, server = await connected(item(1, kind=ItemKind.QUEUE), item(2), pipe={})
+    @pytest.mark.parametrize(
+        ("own", "pipe"),
+        [
+            pytest.param((ItemKind.QUEUE, None), {}, id="a queue on a pipe of states"),
+            pytest.param((None, ItemKind.STATE), QUEUES, id="a state on a pipe with queues"),
+        ],
+    )
+    async def test_items_of_other_kinds_on_the_pipe_go_their_own_ways(self, own, pipe):
+        first, second = own
+        played, server = await connected(item(1, kind=first), item(2, kind=second), pipe=pipe)
         for number in (1.0, 2.0, 3.0):
             played.come(i1=double(number), i2=double(number))
 

@@ -9,13 +9,16 @@ from pipes.core.fields import (
     READ_ONLY,
     Kind,
     apply_patch,
+    check_on_pipe,
     check_whole,
     complete,
     complete_item,
     flatten,
+    follows_pipe,
     read_patch,
 )
 from pipes.core.nested import TRANSFORMS, VALUE_TYPES
+from pipes.core.plan import Change
 from pipes.core.problems import FieldError, WrongError
 from pipes.core.transform import compile_transform
 
@@ -62,7 +65,7 @@ def test_a_complete_item_has_the_defaults_of_the_contract() -> None:
 
 def test_what_is_at_its_default_is_left_out() -> None:
     patch = read(Kind.ITEM, **ITEM)
-    assert apply_patch({}, patch) == {
+    assert follows_pipe(apply_patch({}, patch), {}) == {
         "pipe": "P1",
         "source_node": "ns=2;s=a",
         "target_node": "ns=2;s=b",
@@ -153,17 +156,6 @@ def test_every_kind_of_item_may_be_saved(kind: str) -> None:
     assert check_whole(Kind.ITEM, {**body, "kind": kind}) == []
 
 
-def test_what_this_version_does_not_run_is_refused_when_saved(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("pipes.core.support.SUPPORTED", {("item", "deadband.type"): ("none",)})
-
-    (error,) = wrong(Kind.ITEM, deadband={"type": "absolute", "value": 5})
-
-    assert error.field == "deadband.type"
-    assert "absolute is not supported by this version; use none" in error.message
-
-
 @pytest.mark.parametrize(
     ("transform", "direction", "field", "told"),
     [
@@ -190,7 +182,6 @@ def test_wrong_conditions_sets_and_tables_are_refused() -> None:
     assert error.field == "quality_table"
 
 
-@pytest.mark.usefixtures("everything_supported")
 class TestLaterSettings:
     """The contract's checks hold for what later versions run, too."""
 
@@ -282,11 +273,6 @@ class TestLaterSettings:
         assert read(Kind.ITEM, condition={"node": "i=85", "equals": False})["condition"]
 
 
-@pytest.fixture
-def everything_supported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipes.core.support.SUPPORTED", {})
-
-
 def test_the_quality_contract_is_taken_in_its_one_spelling() -> None:
     assert read(Kind.ITEM, quality="substitute", substitute="x")["substitute"] == "x"
     patch = read(Kind.PIPE, quality="stop", quality_table={"bad": "hold"})
@@ -364,8 +350,8 @@ def test_flattening_names_children_by_their_columns() -> None:
 
 def test_a_field_that_is_read_alone_raises_its_errors() -> None:
     with pytest.raises(WrongError, match="must be forward, reverse or both"):
-        FIELDS[Kind.ITEM]["direction"].read(Kind.ITEM, "up")
-    assert FIELDS[Kind.ITEM]["direction"].read(Kind.ITEM, None) is None
+        FIELDS[Kind.ITEM]["direction"].read("up")
+    assert FIELDS[Kind.ITEM]["direction"].read(None) is None
 
 
 @pytest.mark.parametrize(
@@ -376,6 +362,7 @@ def test_a_field_that_is_read_alone_raises_its_errors() -> None:
         pytest.param({"direction": "both"}, {"overflow": "queue"}, "state", id="not of both sides"),
         pytest.param({"kind": "event"}, {"overflow": "queue"}, "event", id="an event stays one"),
         pytest.param({"kind": "queue"}, {}, "queue", id="a queue of its own"),
+        pytest.param({"kind": "state"}, {"overflow": "queue"}, "state", id="a state of its own"),
     ],
 )
 def test_an_item_shows_the_kind_that_it_has_on_its_pipe(
@@ -384,3 +371,56 @@ def test_an_item_shows_the_kind_that_it_has_on_its_pipe(
     item = {"id": 1, "pipe": "P", "source_node": "i=1", "target_node": "i=2", **body}
 
     assert complete_item(item, pipe)["kind"] == kind
+
+
+class TestAKindOfItsOwn:
+    """``state`` said of an item is another thing than nothing said, on a pipe with queues."""
+
+    def test_is_kept_although_it_is_the_default(self) -> None:
+        assert read(Kind.ITEM, kind="state", direction="forward") == {
+            "kind": "state",
+            "direction": None,
+        }
+
+    def test_is_shown_in_a_plan(self) -> None:
+        item = {"id": 1, "pipe": "P"}
+
+        change = Change(Kind.ITEM, 1, item, {**item, "kind": "state"})
+
+        assert change.fields() == {"kind": {"old": None, "new": "state"}}
+
+    @pytest.mark.parametrize(
+        ("kind", "overflow", "is_kept"),
+        [
+            ("state", "latest", False),
+            ("state", "queue", True),
+            ("queue", "latest", True),
+            ("queue", "queue", False),
+            ("event", "queue", True),
+        ],
+    )
+    def test_is_none_where_the_pipe_gives_it_anyway(
+        self, kind: str, overflow: str, is_kept: bool
+    ) -> None:
+        body = {"pipe": "P", "kind": kind}
+
+        followed = follows_pipe(body, {"overflow": overflow})
+
+        assert followed == (body if is_kept else {"pipe": "P"})
+
+    @pytest.mark.parametrize(
+        ("body", "overflow", "is_wrong"),
+        [
+            ({"minimum_interval_ms": 100}, "queue", True),
+            ({"minimum_interval_ms": 100, "kind": "state"}, "queue", False),
+            ({"minimum_interval_ms": 100, "direction": "both"}, "queue", False),
+            ({"minimum_interval_ms": 100}, "latest", False),
+            ({}, "queue", False),
+        ],
+    )
+    def test_lets_an_item_of_a_pipe_with_queues_have_a_minimum_interval(
+        self, body: dict[str, Any], overflow: str, is_wrong: bool
+    ) -> None:
+        errors = check_on_pipe(body, {"overflow": overflow})
+
+        assert [error.field for error in errors] == ["minimum_interval_ms"] * is_wrong
