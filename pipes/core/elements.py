@@ -156,8 +156,8 @@ _TO_NUMBER: Final[Mapping[VariantType, Step]] = {
 
 # --- from text --------------------------------------------------------------------------------
 
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,30}")
-_DECIMAL: Final = re.compile(
+INTEGER: Final = re.compile(r"[+-]?[0-9]{1,30}")
+DECIMAL: Final = re.compile(
     r"[+-]?(?:[0-9]{1,350}\.?[0-9]{0,350}|\.[0-9]{1,350})(?:[eE][+-]?[0-9]{1,4})?"
 )
 _SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -179,7 +179,7 @@ def _not_parsed(text: str, kind: VariantType) -> ElementRejectedError:
 
 def _parse_integer(value: Scalar, kind: VariantType, saturate: bool) -> Scalar:  # noqa: FBT001
     text = _text(value, kind)
-    if not _INTEGER.fullmatch(text):
+    if not INTEGER.fullmatch(text):
         raise _not_parsed(text, kind)
     return _to_integer(int(text), kind, saturate)
 
@@ -189,7 +189,7 @@ def _parse_real(value: Scalar, kind: VariantType, saturate: bool) -> Scalar:  # 
     special = _SPECIAL.get(text)
     if special is not None:
         return special
-    if not _DECIMAL.fullmatch(text):
+    if not DECIMAL.fullmatch(text):
         raise _not_parsed(text, kind)
     number = float(text)
     if math.isinf(number):

@@ -6,23 +6,36 @@ language, without attribute, index or nested field. ``{{`` and ``}}`` are braces
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from pipes.core.elements import DECIMAL, float_text
 
 Number = int | float
 Plain = bool | int | float | str
 
 _PLACE: Final = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
 _SPEC: Final = re.compile(
-    r"(?P<align>[<>^=]?)(?P<sign>[+ -]?)0?(?P<width>\d{0,2})"
-    r"(?:\.(?P<precision>\d{1,2}))?(?P<type>[dxXobeEfFgGs%]?)"
+    r"(?P<align>[<>^=]?)(?P<sign>[+ -]?)0?(?P<width>[0-9]{0,2})"
+    r"(?:\.(?P<precision>[0-9]{1,2}))?(?P<type>[dxXobeEfFgGs%]?)"
 )
 _MOST_WIDTH: Final = 64
 _MOST_PRECISION: Final = 30
 _INTEGERS: Final[Mapping[str, int]] = {"d": 10, "x": 16, "X": 16, "o": 8, "b": 2}
 _REALS: Final = frozenset("eEfFgG%")
+#: Wider than what is written for 64 bits, with zeros up to the most width. ASCII digits alone: what
+#: else Python takes for a number, such as 1_000, is none for an engineer.
+_DIGITS: Final[Mapping[int, re.Pattern[str]]] = {
+    10: re.compile(r"[+-]?[0-9]{1,80}"),
+    16: re.compile(r"[+-]?[0-9a-fA-F]{1,80}"),
+    8: re.compile(r"[+-]?[0-7]{1,80}"),
+    2: re.compile(r"[+-]?[01]{1,80}"),
+}
+_NOT_FINITE: Final = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+_APART: Final = re.compile(r"([+-]) +")
 
 
 class PatternError(ValueError):
@@ -74,26 +87,38 @@ class TextPattern:
         return self._read_value(inner[len(prefix) : len(inner) - len(suffix)].strip())
 
     def _read_value(self, text: str) -> Plain:
+        if not self.spec or self.form == "s":
+            return text
+        joined = _APART.sub(r"\1", text, count=1)  # the align = fills after the sign
         if self.form in _INTEGERS:
-            return _checked(lambda: int(text, _INTEGERS[self.form]), text, "whole number")
+            return _whole(joined, _INTEGERS[self.form])
         if self.form == "%":
-            return _checked(lambda: float(text.removesuffix("%")) / 100, text, "number in %")
-        if self.form in _REALS or (self.spec and self.form != "s"):
-            return _checked(lambda: float(text), text, "number")
-        return text
+            return _real(joined.removesuffix("%"), "number in %") / 100
+        return _real(joined, "number")
 
 
 def _words(value: Plain) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return float_text(value) if isinstance(value, float) else str(value)
 
 
-def _checked(read: Callable[[], Number], text: str, what: str) -> Number:
-    try:
-        return read()
-    except ValueError:
-        raise ValueError(f"{text[:40]!r} is no {what}") from None
+def _whole(text: str, base: int) -> int:
+    if not _DIGITS[base].fullmatch(text):
+        where = "" if base == 10 else f" of base {base}"
+        raise ValueError(f"{text[:40]!r} is no whole number{where}")
+    return int(text, base)
+
+
+def _real(text: str, what: str) -> float:
+    if _NOT_FINITE.fullmatch(text):
+        return float(text)
+    if not DECIMAL.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is no {what}")
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]!r} does not fit Double")
+    return number
 
 
 def compile_pattern(pattern: str) -> TextPattern:

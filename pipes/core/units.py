@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import pi
 from typing import Final
 
@@ -90,6 +91,10 @@ UNITS: Final[Mapping[str, Unit]] = {
 }
 
 
+#: Two signs look like a micro: U+00B5, which folds to the Greek letter U+03BC.
+_SIMPLER: Final = str.maketrans({"²": "2", "³": "3", "\u03bc": "u", "^": None, " ": None})
+
+
 class UnitError(ValueError):
     """``field`` is "from" or "to"."""
 
@@ -105,7 +110,7 @@ def conversion(source: str, target: str) -> tuple[float, float]:
         UnitError: a symbol that is not known, or units of different dimensions; the message lists
             what would be right.
     """
-    one, other = _unit("from", source), _unit("to", target)
+    one, other = _unit("from", source, target), _unit("to", target, source)
     if one.dimension != other.dimension:
         raise UnitError(
             "to",
@@ -115,11 +120,37 @@ def conversion(source: str, target: str) -> tuple[float, float]:
     return one.factor / other.factor, (one.offset - other.offset) / other.factor
 
 
-def _unit(field: str, symbol: str) -> Unit:
+def _unit(field: str, symbol: str, other: str) -> Unit:
     unit = UNITS.get(symbol)
     if unit is None:
-        raise UnitError(field, f"{symbol!r} is not a known unit; use one of {', '.join(UNITS)}")
+        raise UnitError(field, f"{symbol[:40]!r} is not a known unit{_hint(symbol, other)}")
     return unit
+
+
+def _hint(symbol: str, other: str) -> str:
+    """What is near to a wrong symbol, and what would convert to the unit on the other side."""
+    counterpart = UNITS.get(other)
+    candidates = UNITS
+    if counterpart is not None:
+        candidates = {s: u for s, u in UNITS.items() if u.dimension == counterpart.dimension}
+    near = _near(symbol, candidates)
+    hint = f"; perhaps {' or '.join(near)} is meant" if near else ""
+    if counterpart is None and not near:
+        return (
+            f"; there are units of {', '.join(dict.fromkeys(u.dimension for u in UNITS.values()))}"
+        )
+    dimension = (counterpart or UNITS[near[0]]).dimension
+    return f"{hint}; units of {dimension} are {_symbols(dimension)}"
+
+
+def _near(symbol: str, candidates: Mapping[str, Unit]) -> list[str]:
+    """At most three; Bar, M³ and µm differ from ours in writing alone."""
+    plain = {_plain(candidate): candidate for candidate in candidates}
+    return [plain[match] for match in get_close_matches(_plain(symbol[:40]), plain)]
+
+
+def _plain(symbol: str) -> str:
+    return symbol.casefold().translate(_SIMPLER)
 
 
 def _symbols(dimension: str) -> str:

@@ -12,6 +12,7 @@ from pipes.core.text_pattern import PatternError, compile_pattern
         ("{}", 1.5, "1.5"),
         ("{}", True, "true"),
         ("{}", False, "false"),
+        ("{}", float("nan"), "NaN"),
         ("{:s}!", "on", "on!"),
         ("{:.2f} bar", 3.14159, "3.14 bar"),
         ("{:d}", 7.0, "7"),
@@ -52,6 +53,8 @@ def test_a_value_of_another_kind_is_not_written(pattern, value):
         ("{:b}", "101", 5),
         ("{:.1%}", "25.6%", 0.256),
         ("{:>6}", "   42", 42.0),
+        ("{:=6d}", "-   42", -42),
+        ("{:f}", "-INF", float("-inf")),
     ],
 )
 def test_a_value_is_read_from_its_place(pattern, text, value):
@@ -68,6 +71,12 @@ def test_a_value_is_read_from_its_place(pattern, text, value):
         ("{:d}", "3.5", "no whole number"),
         ("{:f}", "x", "no number"),
         ("{:%}", "x%", "no number in %"),
+        ("{:d} rpm", "1_000 rpm", "no whole number"),
+        ("{:d}", "٣", "no whole number"),
+        ("{:x}", "0xff", "no whole number of base 16"),
+        ("{:f}", "1_0.5", "no number"),
+        ("{:f}", "٣.5", "no number"),
+        ("{:f}", "1e999", "does not fit Double"),
     ],
 )
 def test_a_text_of_another_form_is_not_read(pattern, text, told):
@@ -88,6 +97,7 @@ def test_a_text_of_another_form_is_not_read(pattern, text, told):
         ("{!r}", "not allowed"),
         ("{:.2q}", "not allowed"),
         ("{:99d}", "too wide"),
+        ("{:٣d}", "not allowed"),
         ("{:.31f}", "too wide"),
         ("{:.2d}", "no precision"),
         ("{:+s}", "no sign"),

@@ -9,10 +9,15 @@ from pipes.core.conversion import Rejected, RejectReason
 from pipes.core.nested import TRANSFORMS
 from pipes.core.transform import InvalidTransformError, Transform, compile_transform
 from pipes.core.transform_kinds import KINDS
-from pipes.core.values import NULL, LocalizedText, Variant, VariantType
+from pipes.core.values import NULL, LocalizedText, Variant, VariantType, as_float
 
 T = VariantType
 RANGE = {"kind": "range", "in_low": 0, "in_high": 100, "out_low": 4, "out_high": 20}
+TENTH = as_float(0.1)
+SPELLED = {
+    "kind": "lookup",
+    "table": {"1.0": "a", "True": "b", "0.1": "c", "+7": "d", "NaN": "e", "02": "f", "2": "g"},
+}
 STATES = {"kind": "lookup", "table": {"0": "Off", "1": "On", "2": "Fault"}}
 
 
@@ -61,6 +66,17 @@ def test_the_kinds_and_their_fields_are_those_of_the_configuration():
             Variant(T.DOUBLE, 1.5),
             Variant(T.BOOLEAN, True),
         ),
+        (SPELLED, Variant(T.INT32, 1), Variant(T.STRING, "a")),
+        (SPELLED, Variant(T.DOUBLE, 1.0), Variant(T.STRING, "a")),
+        (SPELLED, Variant(T.STRING, "1.0"), Variant(T.STRING, "a")),
+        (SPELLED, Variant(T.BOOLEAN, True), Variant(T.STRING, "b")),
+        (SPELLED, Variant(T.FLOAT, TENTH), Variant(T.STRING, "c")),
+        (SPELLED, Variant(T.FLOAT, (TENTH, 1.0)), Variant(T.STRING, ("c", "a"))),
+        (SPELLED, Variant(T.INT16, 7), Variant(T.STRING, "d")),
+        (SPELLED, Variant(T.DOUBLE, math.nan), Variant(T.STRING, "e")),
+        (SPELLED, Variant(T.BYTE, 2), Variant(T.STRING, "g")),
+        (SPELLED, Variant(T.STRING, "02"), Variant(T.STRING, "f")),
+        ({"kind": "format", "pattern": "{}"}, Variant(T.FLOAT, TENTH), Variant(T.STRING, "0.1")),
         (
             {"kind": "lookup", "table": {"b": 2**64}},
             Variant(T.STRING, "b"),
@@ -120,6 +136,13 @@ def test_a_value_is_transformed(spec, variant, result):
         ({"kind": "invert"}, Variant(T.BOOLEAN, None, ()), RejectReason.NO_VALUE, "null"),
         ({"kind": "invert"}, Variant(T.BYTE_STRING, b"x"), RejectReason.NO_CONVERSION, ""),
         (STATES, Variant(T.INT32, 7), RejectReason.NO_CONVERSION, "no entry for 7"),
+        (SPELLED, Variant(T.STRING, "1"), RejectReason.NO_CONVERSION, "no entry for '1'"),
+        (
+            {"kind": "parse", "pattern": "{:d} rpm"},
+            Variant(T.STRING, "1_000 rpm"),
+            RejectReason.NOT_PARSED,
+            "no whole number",
+        ),
         (STATES, NULL, RejectReason.NO_CONVERSION, "no entry for None"),
         (
             {"kind": "lookup", "table": {"0": "a", "1": 2}},
@@ -168,6 +191,21 @@ def test_what_has_no_result_is_rejected_with_a_sentence(spec, variant, reason, t
         (RANGE, Variant(T.DOUBLE, 12.0), Variant(T.DOUBLE, 50.0)),
         ({"kind": "invert"}, Variant(T.BOOLEAN, False), Variant(T.BOOLEAN, True)),
         (STATES, Variant(T.STRING, "On"), Variant(T.STRING, "1")),
+        (
+            {"kind": "lookup", "table": {"1.0": "On", "0.0": "Off"}},
+            Variant(T.STRING, "On"),
+            Variant(T.DOUBLE, 1.0),
+        ),
+        (
+            {"kind": "lookup", "table": {"1.0": "On", "1.5": "Off"}},
+            Variant(T.STRING, "On"),
+            Variant(T.STRING, "1.0"),
+        ),
+        (
+            {"kind": "lookup", "table": {"low": 0.1, "high": 0.9}},
+            Variant(T.FLOAT, TENTH),
+            Variant(T.STRING, "low"),
+        ),
         ({"kind": "pack", "first": 3, "count": 2}, Variant(T.BYTE, 31), Variant(T.UINT64, 3)),
         (
             {"kind": "format", "pattern": "{:d} rpm"},

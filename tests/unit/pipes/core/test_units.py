@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
@@ -41,10 +42,22 @@ def test_every_unit_goes_to_its_si_unit_and_back(symbol):
     assert (12.5 * gain + offset) * back_gain + back_offset == pytest.approx(12.5)
 
 
-def test_an_unknown_unit_is_refused_with_those_that_are_known():
-    with pytest.raises(UnitError, match="'barg' is not a known unit; use one of Pa, hPa") as caught:
-        conversion("barg", "bar")
-    assert caught.value.field == "from"
+@pytest.mark.parametrize(
+    ("source", "target", "field", "told"),
+    [
+        ("barg", "psi", "from", "'barg' is not a known unit; perhaps bar or mbar is meant; units"),
+        ("psi", "BAR", "to", "perhaps bar or mbar is meant; units of pressure are Pa, hPa, kPa"),
+        ("M³", "l", "from", "perhaps m3 is meant; units of volume are m3, l"),
+        ("µm", "?", "from", "perhaps um or"),
+        ("celsius", "K", "from", "unit; units of temperature are K, °C"),
+        ("xyzzy", "?", "from", "unit; there are units of pressure, length, area"),
+    ],
+)
+def test_an_unknown_unit_is_refused_with_what_would_be_right(source, target, field, told):
+    with pytest.raises(UnitError, match=re.escape(told)) as caught:
+        conversion(source, target)
+    assert caught.value.field == field
+    assert len(str(caught.value)) < 300
 
 
 def test_units_of_different_dimensions_are_refused_by_name():
