@@ -34,7 +34,7 @@ _DIGITS: Final[Mapping[int, re.Pattern[str]]] = {
     8: re.compile(r"[+-]?[0-7]{1,80}"),
     2: re.compile(r"[+-]?[01]{1,80}"),
 }
-_NOT_FINITE: Final = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+_NOT_FINITE: Final = re.compile(r"([+-]?)0*(nan|inf|infinity)", re.IGNORECASE)
 _APART: Final = re.compile(r"([+-]) +")
 
 
@@ -111,8 +111,9 @@ def _whole(text: str, base: int) -> int:
 
 
 def _real(text: str, what: str) -> float:
-    if _NOT_FINITE.fullmatch(text):
-        return float(text)
+    not_finite = _NOT_FINITE.fullmatch(text)  # a width with zeros writes 000inf
+    if not_finite is not None:
+        return float("".join(not_finite.groups()))
     if not DECIMAL.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is no {what}")
     number = float(text)

@@ -55,6 +55,7 @@ def test_a_value_of_another_kind_is_not_written(pattern, value):
         ("{:>6}", "   42", 42.0),
         ("{:=6d}", "-   42", -42),
         ("{:f}", "-INF", float("-inf")),
+        ("{:08f}", "-0000inf", float("-inf")),
     ],
 )
 def test_a_value_is_read_from_its_place(pattern, text, value):
