@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 
+from pipes.core.nested import VALUE_TYPES
 from pipes.core.units import UNITS, UnitError, conversion
 
 
@@ -65,3 +67,17 @@ def test_units_of_different_dimensions_are_refused_by_name():
         conversion("°C", "bar")
     assert caught.value.field == "to"
     assert "degF" in str(caught.value)
+
+
+def test_the_documentation_lists_every_unit_with_its_dimension():
+    page = (Path(__file__).parents[4] / "docs" / "transforms.md").read_text(encoding="utf-8")
+    table = page[page.index("| dimension | symbols |") :]
+    rows = re.findall(r"^\| ([a-z ]+) \| (`.+`) \|$", table, re.MULTILINE)
+    documented = {symbol: name for name, cell in rows for symbol in re.findall(r"`(.+?)`", cell)}
+    assert documented == {symbol: unit.dimension for symbol, unit in UNITS.items()}
+
+
+def test_the_documentation_lists_every_type_that_to_type_may_be():
+    page = (Path(__file__).parents[4] / "docs" / "transforms.md").read_text(encoding="utf-8")
+    sentence = page[page.index("`to_type` is one of") : page.index("It is converted to after")]
+    assert tuple(re.findall(r"`(\w+)`", sentence)) == ("to_type", *VALUE_TYPES)
