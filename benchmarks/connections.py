@@ -50,7 +50,7 @@ SESSIONS: Final = "sessions"
 RESTARTS: Final = "restarts"
 
 
-@bench("connections")
+@bench("connections", rounds_in_all=2)
 def connections(options: Options) -> Report:
     """25 pipes, hence 50 sessions, in one process."""
     load = Load(RATE / PIPES, options.seconds)

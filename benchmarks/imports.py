@@ -42,7 +42,7 @@ def table() -> bytes:
     return "\r\n".join(lines).encode()
 
 
-@bench("import-30k")
+@bench("import-30k", rounds_in_all=2)
 def import_30k(options: Options) -> Report:
     """Demands: plan and apply of a CSV, and the reading of a workbook above that of a CSV."""
     rounds = [_round() for _ in range(options.rounds)]

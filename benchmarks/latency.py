@@ -50,7 +50,7 @@ def _published_every(interval: int, options: Options) -> Figures:
         )[OURS]
 
 
-@bench("rtt")
+@bench("rtt", rounds_in_all=2)
 def rtt(options: Options) -> Report:
     """100,000 changes a second to a target at the end of a long line."""
     results = {}

@@ -229,12 +229,12 @@ def asyncua_pair(items: int, pki: Path | None = None) -> Iterator[tuple[LoadServ
 
 @contextlib.contextmanager
 def wire_pair(
-    items: int, *, kind: str = "doubles", servers: int = 1
+    items: int, *, kind: str = "doubles", sink_kind: str | None = None, servers: int = 1
 ) -> Iterator[tuple[LoadServer, LoadServer]]:
     """Source and sink of `benchmarks.wire`; with several ``servers`` each."""
-    made = [LoadServer.wire(name, items, kind=kind, servers=servers) for name in ("source", "sink")]
-    source, sink = made
-    with ready(*made):
+    source = LoadServer.wire("source", items, kind=kind, servers=servers)
+    sink = LoadServer.wire("sink", items, kind=sink_kind or kind, servers=servers)
+    with ready(source, sink):
         yield source, sink
 
 

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from statistics import median
 from typing import Final
 
 from benchmarks.bridges import OURS
 from benchmarks.report import Demand, Options, Report, bench
-from benchmarks.rig import Child, LoadServer, asyncua_pair, wait_for
+from benchmarks.rig import LoadServer, asyncua_pair, wait_for
 from benchmarks.station import BenchStation, document, running_station
-from benchmarks.trial import DIFFERENCES, START_SECONDS, Figures, differences, summary
+from benchmarks.trial import (
+    DIFFERENCES,
+    START_SECONDS,
+    Figures,
+    differences,
+    settled_rss,
+    summary,
+)
 
 ITEMS: Final = 30_000
 SYNCED_SECONDS: Final = 6.0
@@ -24,7 +30,7 @@ SYNCED: Final = "up to synced s"
 RSS: Final = "RSS MB"
 
 
-@bench("scale-30k")
+@bench("scale-30k", rounds_in_all=2)
 def scale_30k(options: Options) -> Report:
     with (
         asyncua_pair(ITEMS) as (source, sink),
@@ -60,7 +66,7 @@ def one_start(station: BenchStation, source: LoadServer, sink: LoadServer) -> Fi
             "CPU s, up to synced": worker.cpu_seconds() - up_cpu,
             "CPU s, source": source.cpu_seconds() - before[0],
             "CPU s, sink": sink.cpu_seconds() - before[1],
-            RSS: _settled_rss(worker),
+            RSS: settled_rss(worker),
             DIFFERENCES: float(differences(source, sink)),
         }
 
@@ -68,12 +74,3 @@ def one_start(station: BenchStation, source: LoadServer, sink: LoadServer) -> Fi
 def _synced(sink: LoadServer) -> Figures | None:
     counts: Figures = sink.ask("counts")
     return counts if counts["synced_at"] else None
-
-
-def _settled_rss(worker: Child) -> float:
-    """Memory once the start is over: the median of a few looks."""
-    looks = []
-    for _ in range(5):
-        time.sleep(0.2)
-        looks.append(worker.rss_mb())
-    return median(looks)

@@ -1,7 +1,7 @@
-"""What the items of a load hold: plain Doubles, changed by thousands at once, or mixed types.
+"""What the items of a load hold: numbers of one type, changed by thousands at once, or mixed types.
 
-A value is the running number of its change, so that no two are alike; its SourceTimestamp is the
-instant of the change, from which a sink tells how long it took.
+A value is the running number of its change, so that no two are alike (of Int16, 32,768 in turn);
+its SourceTimestamp is the instant of the change, from which a sink tells how long it took.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from struct import pack
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from benchmarks.wire.fields import now_ticks, string
 
@@ -19,6 +19,8 @@ SOURCE, SERVER, BOTH, NEITHER = range(4)
 START_VALUE: Final = -1.0
 DOUBLE: Final = 11
 FLOAT: Final = 10
+INT16: Final = 4
+INT16_VALUES: Final = 1 << 15
 UNCERTAIN: Final = 0x4090_0000  # UncertainSensorNotAccurate
 UNCERTAIN_EVERY: Final = 100
 _HAS_SOURCE: Final = (4, 0, 4, 0)
@@ -39,6 +41,8 @@ class Kind:
 
 
 DOUBLES: Final = Kind(DOUBLE, -1, lambda value: pack("<Bd", DOUBLE, value))
+FLOATS: Final = Kind(FLOAT, -1, lambda value: pack("<Bf", FLOAT, value))
+INT16S: Final = Kind(INT16, -1, lambda value: pack("<Bh", INT16, int(value) % INT16_VALUES))
 MIXED: Final = (
     DOUBLES,
     Kind(6, -1, lambda value: pack("<Bi", 6, int(value))),
@@ -70,59 +74,91 @@ class Store(Protocol):
     def state(self, index: int) -> State: ...
 
 
-class Doubles:
+class Numbers:
     """Every byte of a thousand values is set by one strided assignment."""
 
+    CODE = "d"
+    KIND = DOUBLES
+
     def __init__(self, items: int) -> None:
-        self._values = array("d", bytes(8 * items))
-        self._stamps = array("q", bytes(8 * items))
+        self._values = array(self.CODE, [0]) * items
+        self._stamps = array("q", [0]) * items
+        self._width = self._values.itemsize
         self.fill(START_VALUE)
 
     def kind(self, _index: int) -> Kind:
-        return DOUBLES
+        return self.KIND
 
     def fill(self, value: float) -> None:
-        self._values = array("d", [value]) * len(self._values)
+        self._values = self._held(value) * len(self._values)
         self._stamps = array("q", [now_ticks()]) * len(self._stamps)
+
+    def _held(self, value: float) -> array[Any]:
+        return array(self.CODE, [value])
+
+    def _series(self, serial: int, count: int) -> array[Any]:
+        return array(self.CODE, range(serial, serial + count))
 
     def change(self, start: int, stop: int, serial: int) -> None:
         count = stop - start
-        self._values[start:stop] = array("d", range(serial, serial + count))
+        self._values[start:stop] = self._series(serial, count)
         self._stamps[start:stop] = array("q", [now_ticks()]) * count
 
     def template(self, handles: array[int], timestamps: int) -> bytearray:
         mask = 1 | _HAS_SOURCE[timestamps] | _HAS_SERVER[timestamps]
-        size = _size(timestamps)
+        size = self._size(timestamps)
         block = bytearray(size * len(handles))
         raw = handles.tobytes()
         for byte in range(4):
             block[byte::size] = raw[byte::4]
         block[4::size] = bytes((mask,)) * len(handles)
-        block[5::size] = bytes((DOUBLE,)) * len(handles)
+        block[5::size] = bytes((self.KIND.data_type,)) * len(handles)
         return block
 
     def notifications(
         self, template: bytearray, first: int, start: int, stop: int, timestamps: int
     ) -> bytes:
-        size = _size(timestamps)
+        size, width = self._size(timestamps), self._width
         block = template[(start - first) * size : (stop - first) * size]
         values, stamps = self._values[start:stop].tobytes(), self._stamps[start:stop].tobytes()
+        for byte in range(width):
+            block[6 + byte :: size] = values[byte::width]
         for byte in range(8):
-            block[6 + byte :: size] = values[byte::8]
-            for at in range(14 + byte, size, 8):
+            for at in range(6 + width + byte, size, 8):
                 block[at::size] = stamps[byte::8]
         return bytes(block)
 
     def data_value(self, index: int, timestamps: int) -> bytes:
-        variant = DOUBLES.encode(self._values[index])
+        variant = self.KIND.encode(self._values[index])
         return data_value(variant, 0, self._stamps[index], timestamps)
 
     def state(self, index: int) -> State:
-        return DOUBLES.encode(self._values[index]).hex(), 0, self._stamps[index]
+        return self.KIND.encode(self._values[index]).hex(), 0, self._stamps[index]
+
+    def _size(self, timestamps: int) -> int:
+        times = bool(_HAS_SOURCE[timestamps]) + bool(_HAS_SERVER[timestamps])
+        return 6 + self._width + 8 * times
 
 
-def _size(timestamps: int) -> int:
-    return 14 + 8 * bool(_HAS_SOURCE[timestamps]) + 8 * bool(_HAS_SERVER[timestamps])
+class Floats(Numbers):
+    CODE = "f"
+    KIND = FLOATS
+
+
+class Int16s(Numbers):
+    CODE = "h"
+    KIND = INT16S
+
+    def __init__(self, items: int) -> None:
+        self._cycle = array("h", range(INT16_VALUES)) * (2 + items // INT16_VALUES)
+        super().__init__(items)
+
+    def _held(self, value: float) -> array[Any]:
+        return array("h", [int(value) % INT16_VALUES])
+
+    def _series(self, serial: int, count: int) -> array[Any]:
+        first = serial % INT16_VALUES
+        return self._cycle[first : first + count]
 
 
 class Mixed:
@@ -181,4 +217,9 @@ def data_value(variant: bytes, status: int, ticks: int, timestamps: int) -> byte
     )
 
 
-STORES: Final[dict[str, Callable[[int], Store]]] = {"doubles": Doubles, "mixed": Mixed}
+STORES: Final[dict[str, Callable[[int], Store]]] = {
+    "doubles": Numbers,
+    "floats": Floats,
+    "int16s": Int16s,
+    "mixed": Mixed,
+}

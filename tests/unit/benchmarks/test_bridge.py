@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import itertools
+import time
 from struct import pack
+from unittest.mock import Mock
 
 import pytest
 
@@ -9,15 +12,28 @@ from benchmarks.bridge import dearer, make_report
 from benchmarks.bridges import OURS
 from benchmarks.connections import SESSIONS, SLOPE, slope
 from benchmarks.connections import make_report as make_soak_report
-from benchmarks.faults import BACK, GROWN
+from benchmarks.create import BARE, BYTES, CREATE, IDLE
+from benchmarks.create import make_report as make_create_report
 from benchmarks.faults import make_report as make_fault_report
 from benchmarks.names import node_name
 from benchmarks.report import load_benches, names_of_all
-from benchmarks.rules import scaled
+from benchmarks.rig import LoadServer
+from benchmarks.rules import TIMES_ABOVE_IDLE, scaled, scaled_int16
+from benchmarks.rules import make_report as make_rules_report
 from benchmarks.scale import RSS, SYNCED
 from benchmarks.scale import make_report as make_scale_report
 from benchmarks.station import document, documents
-from benchmarks.trial import COST, DIFFERENCES, count_differences, summary
+from benchmarks.trial import (
+    ABOVE_IDLE,
+    BACK,
+    COST,
+    DIFFERENCES,
+    GROWN,
+    count_differences,
+    fresh_since,
+    summary,
+)
+from benchmarks.trial import RSS as WORKER
 from pipes.core.configuration import check_form
 
 
@@ -138,5 +154,44 @@ def test_a_stopped_server_must_be_forgotten_within_its_time() -> None:
     assert not make_fault_report("stall", 1.0, {"source": good, "target": good | {BACK: 1.1}}).ok
 
 
+def test_memory_of_the_items_is_what_a_worker_without_any_does_not_need() -> None:
+    good = {CREATE: 0.1, WORKER: 170.0, IDLE: 110.0, BARE: 30.0, DIFFERENCES: 0.0}
+    report = make_create_report(good, 30_000)
+
+    assert report.ok
+    assert report.results[OURS][BYTES] == 2000
+    assert not make_create_report(good | {BARE: 41.0}, 30_000).ok  # without Django and Celery
+    assert not make_create_report(good | {WORKER: 215.0, IDLE: 114.0, BARE: 0.0}, 30_000).ok
+
+
+def test_a_bridge_that_is_slow_for_long_is_not_normal_again() -> None:
+    sink = Mock(spec=LoadServer)
+    sink.ask.side_effect = [[900.0], [10.0] * 199 + [900.0], [10.0], [], [10.0], [10.0], [10.0]]
+    began = time.monotonic()
+
+    since = fresh_since(sink, 150.0, give_up=10.0)
+
+    assert since is not None
+    assert since > began
+    assert sink.ask.call_count == 7
+    sink.ask.side_effect = itertools.repeat([900.0])
+    assert fresh_since(sink, 150.0, give_up=0.0) is None
+
+
+def test_what_a_rule_costs_above_idle_stands_among_the_figures() -> None:
+    results = {
+        "plain": run(2.0) | {ABOVE_IDLE: 1.0},
+        "linear": run(4.0) | {ABOVE_IDLE: 3.0},
+        "other": run(40.0) | {ABOVE_IDLE: 39.0},
+    }
+    report = make_rules_report("transform", results, "plain", "linear", 3.0)
+
+    assert report.ok  # of the other nothing is demanded
+    assert report.ratios == {"linear": 2.0, "other": 20.0}
+    assert [row.get(TIMES_ABOVE_IDLE) for row in report.results.values()] == [None, 3.0, 39.0]
+    assert not make_rules_report("transform", results, "plain", "linear", 1.9).ok
+
+
 def test_a_scaled_state_is_that_of_the_transform() -> None:
+    assert scaled_int16([pack("<Bh", 4, 20).hex(), 0, 9]) == [pack("<Bf", 10, 40.5).hex(), 0, 9]
     assert scaled([pack("<Bd", 11, 20.0).hex(), 0, 99]) == [pack("<Bd", 11, 40.5).hex(), 0, 99]

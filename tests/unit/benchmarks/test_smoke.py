@@ -11,7 +11,7 @@ import pytest
 from benchmarks import bridge, connections, create, faults, latency, rules
 from benchmarks.bridges import OURS, ours
 from benchmarks.report import Options, Report, load_benches
-from benchmarks.trial import DIFFERENCES, P50
+from benchmarks.trial import BACK, DIFFERENCES, GIVE_UP_SECONDS, P50
 
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(200)]
 
@@ -34,7 +34,8 @@ def hurry() -> Iterator[None]:
         for module, sizes in SMALL.values():
             for constant, value in sizes.items():
                 patch.setattr(module, constant, value)
-        patch.setattr("benchmarks.trial.Load.__init__.__defaults__", (0.2, 0.0))
+        patch.setattr("benchmarks.trial.Load.__init__.__defaults__", (0.2, 0.0, 0.0))
+        patch.setattr(rules, "IDLE_SECONDS", 0.2)
         patch.setattr(latency, "LINE_WARM_UP", 0.2)
         patch.setattr(faults, "WARM_UP", 0.3)
         patch.setattr(connections, "LOOK_SECONDS", 0.2)
@@ -68,5 +69,6 @@ def run(name: str) -> Report:
         load = bridge.Load(400.0, options.seconds, delay=1e-4)
         results = bridge.compare(name, 40, load, options.rounds, kind="mixed")
         assert results[OURS][P50] > 0
+        assert 0 <= results[OURS][BACK] < GIVE_UP_SECONDS
         return bridge.make_report(name, results, [])
     return load_benches()[name](options)

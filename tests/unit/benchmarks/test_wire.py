@@ -66,7 +66,20 @@ def test_a_value_is_the_number_of_its_change(kind: str) -> None:
 
     assert [seen(store, index) for index in range(ITEMS)] == list(map(store.state, range(ITEMS)))
     assert store.state(5)[2] >= before > store.state(4)[2] - 1
-    assert store.state(10)[0] == variant_to_binary(ua.Variant(1010.0)).hex()
+    assert store.state(10)[0] == store.kind(10).encode(1010.0).hex()
+
+
+def test_numbers_are_of_the_types_that_they_are_said_to_be() -> None:
+    store = STORES["int16s"](3)
+    store.change(0, 3, 3 * 32_768 - 1)
+
+    assert [store.state(index)[0] for index in range(3)] == [
+        variant_to_binary(ua.Variant(value, ua.VariantType.Int16)).hex() for value in (32767, 0, 1)
+    ]
+    assert STORES["floats"](1).state(0)[0] == (
+        variant_to_binary(ua.Variant(-1.0, ua.VariantType.Float)).hex()
+    )
+    assert STORES["doubles"](1).state(0)[0] == variant_to_binary(ua.Variant(-1.0)).hex()
 
 
 def test_every_hundredth_change_of_mixed_items_is_uncertain() -> None:
