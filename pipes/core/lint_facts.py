@@ -6,18 +6,18 @@ work as the server is now. It is no reason to refuse a save: servers change, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from pipes.core.choices import DeadbandType, Direction, ItemKind
 from pipes.core.configuration import Configuration
 from pipes.core.fields import Body, kind_on
 from pipes.core.findings import Finding, Severity, listed
-from pipes.core.matching import CAN_READ, CAN_WRITE, SCALAR, is_rank_fit, is_type_fit
-from pipes.core.narrowing import is_narrowing
+from pipes.core.matching import CAN_READ, CAN_WRITE, SCALAR, is_rank_fit
 from pipes.core.node_facts import Known, NodeFacts
 from pipes.core.status_codes import name_of
+from pipes.core.transform_types import Fault, faults
+from pipes.core.wanted import NO_TRANSFORM
 
 NOT_CHECKED: Final = "not_checked"
 MISSING: Final = "missing_node"
@@ -29,8 +29,19 @@ NARROWING: Final = "narrowing"
 RATE: Final = "sampling_rate"
 NO_RANGE: Final = "no_eu_range"
 
-#: Transforms that leave the type of a value to the target.
-_KEEPING: Final = frozenset({"none", "convert"})
+_IS_MEANT: Final = (
+    ": fractions and last digits are rounded, what is out of range is refused; a transform with"
+    " to_type or on_overflow says that this is meant"
+)
+_FAULTS: Final[Mapping[Fault, tuple[Severity, str, str]]] = {
+    Fault.MISMATCH: (Severity.ERROR, TYPE, ""),
+    Fault.PARTLY: (Severity.WARNING, TYPE, ""),
+    Fault.NARROWING: (
+        Severity.WARNING,
+        NARROWING,
+        _IS_MEANT,
+    ),
+}
 #: Types of which a part can be taken even if they are scalars; "" is one that is not known.
 _SEQUENCES: Final = frozenset({"String", "ByteString", ""})
 _NAMED_NODES: Final = 3
@@ -175,25 +186,12 @@ def _wrong_with_condition(body: Body, pipe: Body, known: Known) -> _Told:
 
 
 def _wrong_types(body: Body, end: str, read: NodeFacts, written: NodeFacts) -> _Told:
-    """What does not convert on the way; ``to_type`` is on the way from the source alone."""
+    """What does not come through: the type of the target, and what the transform takes."""
     transform = body.get("transform")
-    spec = transform if isinstance(transform, dict) else {}
-    keeps = spec.get("kind", "none") in _KEEPING
-    to_type = spec.get("to_type")
-    between = [str(to_type)] if to_type and end == "source" else []
-    way = [*([read.type] if keeps else []), *between, written.type]
-    for one, other in pairwise(way):
-        if not is_type_fit(one, other):
-            yield (Severity.ERROR, TYPE, f"{one} does not convert to {other}"), ""
-            return
-    is_meant = to_type or spec.get("on_overflow") or not keeps
-    if not is_meant and is_narrowing(read.type, written.type):
-        message = (
-            f"{written.type} does not hold every value of {read.type}: fractions and last digits"
-            " are rounded, what is out of range is refused; a transform with to_type or"
-            " on_overflow says that this is meant"
-        )
-        yield (Severity.WARNING, NARROWING, message), ""
+    spec = transform if isinstance(transform, dict) else NO_TRANSFORM
+    for fault, message in faults(spec, read.type, written.type, is_forward=end == "source"):
+        severity, rule, advice = _FAULTS[fault]
+        yield (severity, rule, message + advice), ""
 
 
 def _wrong_shapes(body: Body, end: str, read: NodeFacts, written: NodeFacts) -> _Told:

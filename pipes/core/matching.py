@@ -255,13 +255,14 @@ def _wrong_with(source: Leaf, target: Leaf, *, reads_target: bool) -> list[tuple
 @lru_cache(maxsize=1024)  # some thousand pairs have a handful of types
 def is_type_fit(source: str, target: str) -> bool:
     """Whether values of one type convert to the other; an unknown or open type fits."""
-    source_type, target_type = type_named(source), _target_type(target)
-    if source_type is None or source_type is VariantType.VARIANT or target_type is None:
+    read, written = type_named(source), target_type(target)
+    if read is None or read is VariantType.VARIANT or written is None:
         return True
-    return is_convertible(source_type, target_type)
+    return is_convertible(read, written)
 
 
-def _target_type(name: str) -> TargetType | None:
+def target_type(name: str) -> TargetType | None:
+    """The type that a name of a target's type means; None if it is not known."""
     if name in set(AbstractType):
         return AbstractType(name)
     return type_named(name)

@@ -30,8 +30,7 @@ def _is_narrowing_to_abstract(read: VariantType, written: AbstractType) -> bool:
         return False
     if read in FLOAT_TYPES:
         return True
-    low, _ = INTEGER_RANGES.get(read, (0, 0))
-    return low < 0 and written is AbstractType.UINTEGER
+    return not holds(*INTEGER_RANGES.get(read, (0, 0)), written)
 
 
 def _is_narrowing(read: VariantType, written: VariantType) -> bool:
@@ -40,10 +39,21 @@ def _is_narrowing(read: VariantType, written: VariantType) -> bool:
         return into_float or written in INTEGER_RANGES or written is VariantType.BOOLEAN
     if read not in INTEGER_RANGES:
         return False
-    low, high = INTEGER_RANGES[read]
+    return not _holds(*INTEGER_RANGES[read], written)
+
+
+def holds(low: int, high: int, target: str) -> bool:
+    """Whether a type, by name, has a place for all whole numbers from ``low`` to ``high``."""
+    if target in set(AbstractType):
+        return low >= 0 or target != AbstractType.UINTEGER
+    written = type_named(target)
+    return written is None or _holds(low, high, written)
+
+
+def _holds(low: int, high: int, written: VariantType) -> bool:
     if written in _EXACT:
-        return high > _EXACT[written]
+        return -_EXACT[written] <= low and high <= _EXACT[written]
     if written is VariantType.BOOLEAN:
-        return True
+        return low >= 0 and high <= 1
     least, most = INTEGER_RANGES.get(written, (low, high))
-    return low < least or high > most
+    return least <= low and high <= most

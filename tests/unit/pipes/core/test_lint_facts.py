@@ -11,6 +11,9 @@ from tests.unit.pipes.core.lint_cases import configuration
 
 MISSING = NodeFacts(status=0x8034_0000)
 MISMATCH = [("error", "type_mismatch")]
+IN_PART = [("warning", "type_mismatch")]
+NARROWS = [("warning", "narrowing")]
+OFF_AND_ONE = {"0": "Off", "1": 1}
 PERCENT = {"deadband": {"type": "percent", "value": 1}}
 
 
@@ -94,13 +97,15 @@ def test_rights_that_are_missing_are_errors(
         ("Double", "Float", {}, [("warning", "narrowing")]),
         ("Double", "Float", {"transform": {"kind": "convert", "on_overflow": "saturate"}}, []),
         ("Double", "Float", {"transform": {"kind": "none", "to_type": "Float"}}, []),
-        ("Double", "Float", {"transform": {"kind": "linear", "gain": 2}}, []),
+        ("Double", "Float", {"transform": {"kind": "linear", "gain": 2}}, NARROWS),
         ("Double", "Float", {"transform": {"kind": "convert"}}, [("warning", "narrowing")]),
         ("ByteString", "Double", {}, [("error", "type_mismatch")]),
-        ("ByteString", "Double", {"transform": {"kind": "lookup"}}, []),
+        ("ByteString", "Double", {"transform": {"kind": "lookup", "table": {"x": 1}}}, []),
+        ("Byte", "Double", {"transform": {"kind": "lookup", "table": {"0": "Off"}}}, MISMATCH),
+        ("Byte", "Double", {"transform": {"kind": "lookup", "table": OFF_AND_ONE}}, IN_PART),
         ("Double", "Float", {"transform": {"kind": "none", "to_type": "ByteString"}}, MISMATCH),
         ("ByteString", "Double", {"transform": {"kind": "convert", "to_type": "Int16"}}, MISMATCH),
-        ("Double", "String", {"transform": {"kind": "lookup", "to_type": "ByteString"}}, MISMATCH),
+        ("Double", "String", {"transform": {"kind": "bits", "to_type": "Guid"}}, MISMATCH),
         ("Double", "String", {"transform": {"kind": "linear", "to_type": "Int16"}}, []),
         ("", "Double", {}, []),
         ("Double", "", {}, []),
