@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipes.core.choices import ItemKind
+from pipes.core.choices import ItemKind, Trigger
 from pipes.core.transfer import absolute_deadband, percent_deadband
 from pipes.core.wanted import Item, Pipe, kind_of
 from pipes.feed import FeedItem
@@ -30,8 +30,17 @@ class Sides:
             node=self.read_node(item),
             sampling_interval_ms=unasked if interval is None else float(interval),
             queue_size=1 if is_state else self._pipe.queue_limit,
-            trigger=item.trigger,
+            trigger=_asked_trigger(item),
             absolute_deadband=absolute_deadband(item),
             percent_deadband=percent_deadband(item),
             index_range="" if self.is_reverse else item.index_range,
         )
+
+
+def _asked_trigger(item: Item) -> Trigger:
+    """What the server is asked for. When a condition is met the newest value goes, so values have
+    to be known by then; that only the status counts while it is met is kept to here.
+    """
+    if item.condition is not None and item.trigger is Trigger.STATUS:
+        return Trigger.STATUS_VALUE
+    return item.trigger

@@ -184,6 +184,38 @@ def test_an_item_goes_only_while_its_condition_is_met(
     assert mirror.item("T000004")["state"] == "good"
 
 
+def test_a_transfer_on_request_is_made_once_for_each_request(
+    shared_station: Station, north: Plant, foreign: Plant
+) -> None:
+    """One shot, as docs/adr/0009-one-shot-transfers.md makes it: a condition and trigger status."""
+    recipe, request, ready = "T000005", "Scalar.Int16", "T000004"
+    foreign.set(request, 0)
+    foreign.set_many({recipe: 1.0, ready: 1.0})
+    north.set_many({recipe: 0.0, ready: 0.0})
+    condition = {"node": node_id(request), "equals": 1}
+    mirror = Mirror(
+        shared_station,
+        foreign,
+        north,
+        [recipe, ready],
+        items={recipe: {"condition": condition, "trigger": "status"}},
+    ).apply()
+    took("the other item", lambda: north.value(ready) == 1.0, within=10)
+    before = north.ask("attempts", nodes=[recipe])[recipe]["count"]
+
+    for shot, (wanted, later) in enumerate([(2.0, 3.0), (4.0, 5.0)], start=1):
+        foreign.set_many({recipe: wanted, ready: wanted})
+        took("the recipe is ready", lambda wanted=wanted: north.value(ready) == wanted, within=5)
+        foreign.set(request, 1)
+        took(f"request {shot}", lambda wanted=wanted: north.value(recipe) == wanted, within=5)
+        foreign.set_many({recipe: later, ready: later})
+        took("what came later", lambda later=later: north.value(ready) == later, within=5)
+        foreign.set(request, 0)
+        eventually(lambda: "not met" in mirror.item(recipe)["reason"], within=5)
+        assert north.value(recipe) == wanted
+        assert north.ask("attempts", nodes=[recipe])[recipe]["count"] - before == shot
+
+
 def test_a_reverse_item_looks_for_its_condition_at_the_source(
     shared_station: Station, north: Plant, foreign: Plant
 ) -> None:

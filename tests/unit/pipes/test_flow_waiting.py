@@ -94,6 +94,8 @@ class TestCondition:
     async def test_with_trigger_status_a_condition_is_a_transfer_on_request(self):
         one_shot = item(1, condition=RUN, trigger=Trigger.STATUS)
         _, server, reader = await connected(one_shot)
+        asked = {spec.handle: spec.trigger for spec in reader.monitored}
+        assert asked[1] is Trigger.STATUS_VALUE, "with status alone the newest would not be known"
         for number in (1.0, 2.0):
             report(reader, {NODE: flag(False), 1: double(number)})
             report(reader, {NODE: flag(True)})
