@@ -20,6 +20,7 @@ from pipes.core.wanted import Server, ServerSet
 from pipes.members import Members, Pace
 from pipes.pki import Pki
 from tests.scenarios.plants import free_port
+from tests.servers.harness import ServerProcess, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -148,11 +149,11 @@ async def steadily(look, during: float) -> None:
         await asyncio.sleep(0.02)
 
 
-def uses(connection: ServerConnection, member: Member) -> bool:
+def uses(connection: ServerConnection, member: Member | ServerProcess) -> bool:
     return connection.state is ServerState.CONNECTED and f"uses {member.url}," in connection.reason
 
 
-def manual(other: Member, failover: Failover = Failover.WARM) -> ServerSet:
+def manual(other: Member | ServerProcess, failover: Failover = Failover.WARM) -> ServerSet:
     return ServerSet(ServerSetMode.MANUAL, (other.url,), failover)
 
 
@@ -227,6 +228,28 @@ async def test_a_hot_set_hands_over_the_session_that_it_kept(pair, monkeypatch, 
         assert connection.session is kept
         await b.go_down()  # its loss is that of the connection now
         await until(lambda: connection.session is not kept)
+
+
+@pytest.mark.node
+async def test_a_hot_set_hands_over_the_session_on_a_server_of_another_maker(
+    pair, monkeypatch, tmp_path
+):
+    a, _ = pair
+    with running("foreign", "--items", "1") as b:
+        async with connected(monkeypatch, tmp_path, manual(b, Failover.HOT), a) as (connection, _):
+            members = connection._members
+            await until(lambda: b.url in members._spares._standing)
+            await until(lambda: members._set.is_reachable(b.url))
+            kept = members._spares._standing[b.url].session
+            await a.go_down()
+            await until(lambda: uses(connection, b))
+
+            assert connection.session is kept
+            assert b.counts()["sessions"] == 1
+            await a.come_up()
+            await until(lambda: a.url in members._spares._standing)
+            b.command("service_level", level=1)
+            await until(lambda: uses(connection, a))
 
 
 async def test_a_warm_set_keeps_no_session_on_the_others(pair, monkeypatch, tmp_path):

@@ -145,6 +145,19 @@ def test_c05_f45_a_target_that_takes_values_alone_is_asked_once_and_remembered(
     assert target.value("T000004") != 5.0, "a Bad value is never written as if it were Good"
 
 
+def test_c05_a_pipe_that_insists_on_timestamps_says_what_the_target_refuses(
+    shared_station, source, make_plant
+):
+    target = make_plant(items=20, value_only=True)
+    mirror = Mirror(shared_station, source, target, TAGS[:2], pipe={"timestamps": "source"})
+    change(source)
+    mirror.apply()
+
+    shown = mirror.wait_for_item("T000000", "error")
+    assert "BadWriteNotSupported" in shown["reason"], shown["reason"]
+    assert source.value("T000000") != target.value("T000000")
+
+
 NAN, INFINITE = float("nan"), float("inf")
 
 

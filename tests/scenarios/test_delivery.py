@@ -24,13 +24,14 @@ from tests.scenarios.waiting import eventually, steadily
 pytestmark = pytest.mark.node
 PIPE_WORKERS = 1
 AWAY_SECONDS = 2.0
-COUNTER, SHORT, EVENT, NEVER, DIFFERENT = (f"T{index:06}" for index in range(1, 6))
+COUNTER, SHORT, EVENT, NEVER, DIFFERENT, AGED = (f"T{index:06}" for index in (1, 2, 3, 4, 5, 10))
 PIPES: dict[str, dict[str, Any]] = {
     COUNTER: {"overflow": "queue", "queue_limit": 2000},
     SHORT: {"overflow": "queue", "queue_limit": 5},
     EVENT: {},
     NEVER: {"initial_write": "never"},
     DIFFERENT: {"initial_write": "if_different"},
+    AGED: {"overflow": "queue", "queue_age_seconds": 0.5},
 }
 
 
@@ -87,7 +88,7 @@ class Outage:
 
 @pytest.fixture(scope="module")
 def source(shared_plant):
-    return shared_plant("node", items=10)
+    return shared_plant("node", items=11)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def journal(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def target(shared_plant, journal):
-    return shared_plant(items=10, journal=journal)
+    return shared_plant(items=11, journal=journal)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,7 @@ def outage(shared_station: Station, source, target, journal) -> Outage:
     began = time.monotonic()
     found.at_death = {name: found.written(name) for name in PIPES}
     source.ask("count", node=SHORT, first=100, last=119, seconds=1.5)
+    source.ask("count", node=AGED, first=200, last=204, seconds=0.2)
     steadily(
         lambda: time.monotonic() - began < AWAY_SECONDS + 1, during=AWAY_SECONDS, what="target away"
     )
@@ -162,6 +164,21 @@ def test_c10_samples_beyond_the_limit_are_named_oldest_first(outage):
     assert event["severity"] == "high"
     assert f"of item {outage.items[SHORT]}: the queue of the item was full" in event["message"]
     assert "first 100" in event["message"]
+
+
+def test_c10_samples_that_waited_longer_than_the_pipe_allows_are_named(outage, source):
+    after = outage.written(AGED)[len(outage.at_death[AGED]) :]
+
+    assert after == [204.0], "the present value, as after every outage, and nothing older"
+    assert outage.statuses[AGED]["lost"] == 5
+    (event,) = [
+        event
+        for event in outage.events
+        if event["code"] == "SAMPLES_LOST" and event["source"] == AGED
+    ]
+    assert "they waited longer than the pipe allows" in event["message"]
+    source.set(AGED, 205.0)
+    eventually(lambda: outage.written(AGED)[-1:] == [205.0], within=5)
 
 
 def test_an_event_is_not_repeated_when_its_target_dies_of_it(outage):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import count
 from pathlib import Path
 
@@ -185,8 +186,9 @@ def test_a_matrix_and_odd_types_arrive_between_servers_that_have_them(
     assert_no_errors(mirror)
 
 
+@pytest.mark.node
 def test_c04_numbers_are_converted_and_those_that_do_not_fit_are_refused(
-    shared_station, north, south
+    shared_station, foreign, south
 ):
     names = {
         "T000000": "Scalar.Int16",
@@ -197,13 +199,13 @@ def test_c04_numbers_are_converted_and_those_that_do_not_fit_are_refused(
         "T000005": "Number",
         "T000006": "Anything",
     }
-    mirror = Mirror(shared_station, north, south, names).apply()
-    north.set("T000000", 123.0)
-    north.set("T000001", 1.5)
-    north.set("T000002", 1.0)
-    north.set("Scalar.Int32", -7)
-    north.set("T000005", 5.5)
-    north.set("T000006", 6.5)
+    mirror = Mirror(shared_station, foreign, south, names).apply()
+    foreign.set("T000000", 123.0)
+    foreign.set("T000001", 1.5)
+    foreign.set("T000002", 1.0)
+    foreign.set("Scalar.Int32", -7)
+    foreign.set("T000005", 5.5)
+    foreign.set("T000006", 6.5)
     wanted = {
         "Scalar.Int16": 123,
         "Scalar.String": "1.5",
@@ -223,32 +225,14 @@ def test_c04_numbers_are_converted_and_those_that_do_not_fit_are_refused(
     assert types["Scalar.Int16"] == "Int16"
     assert types["T000003"] == "Double"
 
-    north.set("T000000", 40_000.0)
+    foreign.set("T000000", 40_000.0)
     shown = mirror.wait_for_item("T000000", "error")
     assert "40000" in shown["reason"].replace(",", "").replace(" ", "")
     assert "Int16" in shown["reason"]
     assert south.value("Scalar.Int16") == 123, "the target keeps the last value that fitted"
-    north.set("T000000", -32_768.0)
+    foreign.set("T000000", -32_768.0)
     took("fits again", lambda: south.value("Scalar.Int16") == -32_768, within=5)
     mirror.wait_for_item("T000000", "good")
-
-
-def test_a_linear_transform_works_in_both_directions(shared_station, north, south):
-    linear = {"kind": "linear", "gain": 2.0, "offset": 10.0}
-    Mirror(
-        shared_station,
-        north,
-        south,
-        ["T000007"],
-        item={"direction": "both", "transform": linear},
-    ).apply()
-    north.set("T000007", 5.0)
-    took("transform forward", lambda: south.value("T000007") == 20.0, within=10)
-
-    south.set("T000007", 110.0)
-
-    took("transform reverse", lambda: north.value("T000007") == 50.0, within=5)
-    steadily(lambda: south.value("T000007") == 110.0, during=1, what="no echo")
 
 
 #: Source node, its value, transform, target node, what is written.
@@ -295,23 +279,58 @@ def test_every_kind_of_transform_writes_what_it_promises(shared_station, foreign
     assert_no_errors(mirror)
 
 
+#: Source node, transform, target node; value at the source and what is written at the target; value
+#: at the target and what is written at the source.
+INVERTED = [
+    ("T000006", {"kind": "unit", "from": "bar", "to": "mbar"}, "T000006", (1.5, 1500.0),
+     (250.0, 0.25)),
+    ("T000007", {"kind": "linear", "gain": 2.0, "offset": 10.0}, "T000007", (5.0, 20.0),
+     (110.0, 50.0)),
+    ("T000008", {"kind": "range", "in_low": 0, "in_high": 27_648, "out_low": 0, "out_high": 100},
+     "T000008", (13_824.0, 50.0), (25.0, 6_912.0)),
+    ("Scalar.Byte", {"kind": "lookup", "table": {"1": 10, "2": 20}}, "Scalar.Int32", (2, 20),
+     (10, 1)),
+    ("Scalar.Boolean", {"kind": "invert"}, "Scalar.Boolean", (False, True), (False, True)),
+    ("Scalar.Int16", {"kind": "pack", "first": 8, "count": 2}, "Scalar.UInt16", (3, 0x300),
+     (0x100, 1)),
+    ("Scalar.Float", {"kind": "format", "pattern": "{:.2f} bar"}, "Scalar.String",
+     (2.5, "2.50 bar"), ("1.25 bar", 1.25)),
+]  # fmt: skip
+
+
 @pytest.mark.node
 def test_the_inverse_of_a_transform_carries_changes_back(shared_station, foreign, south):
-    unit = {"kind": "unit", "from": "bar", "to": "mbar"}
     Mirror(
         shared_station,
         foreign,
         south,
-        ["T000006"],
-        item={"direction": "both", "transform": unit},
+        {source: target for source, _, target, _, _ in INVERTED},
+        item={"direction": "both"},
+        items={source: {"transform": spec} for source, spec, *_ in INVERTED},
     ).apply()
-    foreign.set("T000006", 1.5)
-    took("unit forward", lambda: south.value("T000006") == 1500.0, within=10)
 
-    south.set("T000006", 250.0)
+    carried(foreign, south, {name: there for name, _, _, there, _ in INVERTED},
+            {name: there for _, _, name, there, _ in INVERTED})  # fmt: skip
+    carried(south, foreign, {name: back for _, _, name, _, back in INVERTED},
+            {name: back for name, _, _, _, back in INVERTED})  # fmt: skip
 
-    took("unit reverse", lambda: foreign.value("T000006") == 0.25, within=5)
-    steadily(lambda: south.value("T000006") == 250.0, during=1, what="no echo")
+
+def carried(writer, reader, given, taken):
+    """Set the first of each pair of ``given``: the second of each of ``taken`` arrives."""
+    kept = {name: value for name, (value, _) in given.items()}
+    for name, value in kept.items():
+        writer.set(name, value)
+    wanted = {
+        name: pytest.approx(value) if isinstance(value, float) else value
+        for name, (_, value) in taken.items()
+    }
+    took(
+        f"what {writer.maker} has, computed for {reader.maker}",
+        lambda: reader.values(list(wanted)) == wanted,
+        within=10,
+        what=lambda: str(reader.values(list(wanted))),
+    )
+    steadily(lambda: writer.values(list(kept)) == kept, during=1, what="no echo")
 
 
 @pytest.mark.node
@@ -380,22 +399,23 @@ def test_quality_is_passed_on_or_held_and_reported_after_the_time(shared_station
         assert_equal_final_state(mirror, within=5, fault="Good again")
 
 
+@pytest.mark.node
 @pytest.mark.parametrize(
     ("policy", "first"), [("if_different", True), ("always", True), ("never", False)]
 )
 def test_c11_the_first_value_is_written_as_the_pipe_says(
-    shared_station, north, south, policy, first
+    shared_station, foreign, south, policy, first
 ):
-    Mirror(shared_station, north, south, []).apply()  # nothing is mirrored meanwhile
+    Mirror(shared_station, foreign, south, []).apply()  # nothing is mirrored meanwhile
     same, other = TAGS[:5], TAGS[5:]
     values = {tag: float(next(_numbers)) for tag in TAGS}
     stamp = 1_700_000_000_000_000
-    north.set_many(values, stamp=stamp)
+    foreign.set_many(values, stamp=stamp)
     south.set_many({tag: values[tag] for tag in same}, stamp=stamp)
     south.set_many(dict.fromkeys(other, -1.0), stamp=stamp)
     south.ask("attempts", nodes=TAGS)
     before = south.ask("attempts", nodes=TAGS)
-    mirror = Mirror(shared_station, north, south, TAGS, pipe={"initial_write": policy}).apply()
+    mirror = Mirror(shared_station, foreign, south, TAGS, pipe={"initial_write": policy}).apply()
     eventually(lambda: shared_station.pipe()["good"] == len(TAGS), within=10)
 
     def tries(names):
@@ -409,18 +429,19 @@ def test_c11_the_first_value_is_written_as_the_pipe_says(
         steadily(lambda: tries(other) == {0}, during=1, what="never means never")
     assert tries(same) == ({1} if policy == "always" else {0})
 
-    north.set_many({tag: float(next(_numbers)) for tag in TAGS})
+    foreign.set_many({tag: float(next(_numbers)) for tag in TAGS})
     assert_equal_final_state(mirror, within=5, fault=f"initial_write {policy}, changes")
 
 
+@pytest.mark.node
 def test_trigger_status_ignores_values_and_trigger_timestamp_takes_all(
-    shared_station, north, south
+    shared_station, foreign, south
 ):
     names = ["T000000", "T000001"]
-    north.set_many(dict.fromkeys(names, 1.0))
+    foreign.set_many(dict.fromkeys(names, 1.0))
     mirror = Mirror(
         shared_station,
-        north,
+        foreign,
         south,
         names,
         items={
@@ -430,13 +451,34 @@ def test_trigger_status_ignores_values_and_trigger_timestamp_takes_all(
     ).apply()
     assert_equal_final_state(mirror, within=10)
 
-    north.set_many(dict.fromkeys(names, 1.0))  # nothing but the timestamp is new
+    foreign.set_many(dict.fromkeys(names, 1.0))  # nothing but the timestamp is new
     took(
         "a new timestamp alone",
-        lambda: south.read(names[1:])["T000001"]["stamp"] == north.read()["T000001"]["stamp"],
+        lambda: south.read(names[1:])["T000001"]["stamp"] == foreign.read()["T000001"]["stamp"],
         within=5,
     )
-    north.set("T000000", 2.0)
+    foreign.set("T000000", 2.0)
     steadily(lambda: south.value("T000000") == 1.0, during=1, what="only the status counts")
-    north.set("T000000", 3.0, status=UNCERTAIN)
+    foreign.set("T000000", 3.0, status=UNCERTAIN)
     took("a new status", lambda: south.value("T000000") == 3.0, within=5)
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("timestamps", ["source", "none"])
+def test_source_timestamps_go_along_or_not_as_the_pipe_says(
+    shared_station, north, foreign, timestamps
+):
+    """A server that is told none puts its own, the instant of the write."""
+    name, stamp = "T000010", 1_700_000_000_123_000
+    mirror = Mirror(shared_station, north, foreign, [name], pipe={"timestamps": timestamps})
+    mirror.apply()
+    number = float(next(_numbers))
+    before = time.time() * 1e6
+    north.set(name, number, stamp=stamp)
+    took("written", lambda: foreign.value(name) == number, within=10)
+
+    told = foreign.read([name])[name]["stamp"]
+    if timestamps == "source":
+        assert told == stamp
+    else:
+        assert before - 1e6 < told < time.time() * 1e6 + 1e6

@@ -125,17 +125,19 @@ def test_the_best_of_a_set_that_names_itself_is_used_without_flapping(
 def test_pipes_go_on_at_the_other_member_when_the_used_one_is_killed(
     shared_station: Station, twins: Twins, target: Plant
 ) -> None:
-    """A list by hand of members that have neither a ServiceLevel nor a ServerUriArray."""
+    """A list by hand of members that have neither a ServiceLevel nor a ServerUriArray; it is hot,
+    so that a session waits at the other.
+    """
     foreign, other = twins.foreign, twins.other
     foreign.options["no_redundancy"] = True
     foreign.restart()
     twins.set_all()
-    mirror = mirror_of(
-        shared_station, foreign, target, {"mode": "manual", "endpoints": [other.url]}
-    )
+    hot = {"mode": "manual", "endpoints": [other.url], "failover": "hot"}
+    mirror = mirror_of(shared_station, foreign, target, hot)
     assert_equal_final_state(mirror, within=15)
     eventually(lambda: uses(mirror, foreign), within=10 * TIME_SCALE)
     eventually(lambda: member(mirror, other)["state"] == "healthy", within=10 * TIME_SCALE)
+    eventually(lambda: other.ask("counts")["connections"] == 1, within=10 * TIME_SCALE)
     known = event_ids(shared_station)
     before = target.read(NAMES)
 
