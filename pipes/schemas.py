@@ -287,6 +287,7 @@ def previewed() -> dict[str, Any]:
         "direction": direction,
         "values": _list({}),
         "server": _TEXT,
+        "pipe": _TEXT,
         "source_node": _TEXT,
     }
     made = {"value": {}, "written": {}, "data_type": _nullable(_TEXT), "error": _nullable(_TEXT)}

@@ -60,10 +60,15 @@ def pipe(name: str) -> Found:
     Raises:
         NotFound: there is no pipe of this name.
     """
+    row = pipe_row(name)
+    return Found(_pipe_body(row, live.ask_about_pipes(), row.items.count()), row.revision)
+
+
+def pipe_row(name: str) -> Pipe:
     row = Pipe.objects.filter(name_key=name.casefold()).first()
     if row is None:
         raise NotFound("pipe", name)
-    return Found(_pipe_body(row, live.ask_about_pipes(), row.items.count()), row.revision)
+    return row
 
 
 def items(rows: QuerySet[Item]) -> list[Body]:
