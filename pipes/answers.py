@@ -20,6 +20,7 @@ from pipes.core.losses import Cause, Losses
 from pipes.core.outages import Outages
 from pipes.core.quality import Ability, writes_source_timestamp
 from pipes.core.retries import Retry, advise
+from pipes.core.skip import HAS_SOURCE_TIME, HAS_STATUS
 from pipes.core.status_codes import code_of, name_of
 from pipes.core.transfer import has_value
 from pipes.core.wanted import Pipe, kind_of
@@ -32,8 +33,6 @@ from pipes.targets import Targets
 from pipes.verify import ReadBack
 from pipes.writer import Writer
 
-HAS_STATUS: Final = 0x02
-HAS_SOURCE_TIMESTAMP: Final = 0x04
 #: Refusals of one item that may be over at the next try, with nothing changed.
 PASSING: Final = frozenset({Retry.RETRY_LATER, Retry.SPLIT_BATCH, Retry.RECONNECT})
 #: What becomes of a value that the target does not hold: nothing, until it changes.
@@ -202,7 +201,7 @@ class Answers:
         sample = self._owner.writer.sample
         if not sample:
             return
-        if self._writing.writes_timestamps is None and sample[0] & HAS_SOURCE_TIMESTAMP:
+        if self._writing.writes_timestamps is None and sample[0] & HAS_SOURCE_TIME:
             self._writing.learn(writes_timestamps=True)
         if self._writing.writes_status is None and sample[0] & HAS_STATUS:
             self._writing.learn(writes_status=True)
@@ -211,7 +210,7 @@ class Answers:
         """Find out what the server did not take; False if there is nothing left to leave out."""
         lesson = lesson_of(
             self.ability(),
-            has_timestamp=bool(value[0] & HAS_SOURCE_TIMESTAMP),
+            has_timestamp=bool(value[0] & HAS_SOURCE_TIME),
             has_status=bool(value[0] & HAS_STATUS),
             insists_on_timestamp=self._pipe.timestamps is not Timestamps.AUTO,
         )

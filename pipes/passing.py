@@ -16,11 +16,11 @@ from typing import Final
 from pipes.connections import ServerConnection
 from pipes.core.bulk import Scaling, scaled
 from pipes.core.lookup import look_up
+from pipes.core.skip import HAS_STATUS
 from pipes.core.transfer import Rule, Target, bulk_scaling, passes_untouched
 from pipes.known import Known
 from pipes.written import Written
 
-HAS_STATUS: Final = 0x02
 #: No encoding byte: the mark of a handle in ``unseen`` whose numbers are scaled in bulk.
 SCALED: Final = 0x3F
 #: As little an encoding byte: a handle that is not in ``unseen``.

@@ -11,7 +11,7 @@ from typing import Final
 
 from pipes.core.decoder import FIXED_SIZES, DecodeError, Decoder, variant_type
 from pipes.core.encoder import EncodeError, encode_data_value, encode_scalar, encode_variant
-from pipes.core.skip import ScanError, Walker, reading
+from pipes.core.skip import HAS_SOURCE_TIME, HAS_STATUS, HAS_VALUE, ScanError, Walker, reading
 from pipes.core.values import DataValue, Variant, VariantType
 
 __all__ = [
@@ -32,10 +32,6 @@ __all__ = [
     "status_of",
     "value_part",
 ]
-
-_VALUE: Final = 0x01
-_STATUS: Final = 0x02
-_SOURCE_TIMESTAMP: Final = 0x04
 
 _UINT32: Final = Struct("<I")
 _INT64: Final = Struct("<q")
@@ -81,7 +77,7 @@ _SCALAR_SIZES: Final = tuple(
 
 def peek_type(value: bytes) -> tuple[VariantType, bool] | None:
     """(type, is it an array) of an encoded DataValue; None without a value or when damaged."""
-    if len(value) > 1 and value[0] & _VALUE:
+    if len(value) > 1 and value[0] & HAS_VALUE:
         return _PEEKED[value[1]]
     return None
 
@@ -103,7 +99,7 @@ def _variant_end(value: bytes) -> int:
     """Where the Variant of an encoded DataValue ends; 1 if there is none."""
     if not value:
         raise DecodeError("an empty DataValue")
-    if not value[0] & _VALUE:
+    if not value[0] & HAS_VALUE:
         return 1
     size = _SCALAR_SIZES[value[1]] if len(value) > 1 else 0
     if size:
@@ -130,7 +126,7 @@ def status_of(value: bytes) -> int:
     Raises:
         DecodeError: damaged.
     """
-    if value and not value[0] & _STATUS:
+    if value and not value[0] & HAS_STATUS:
         return 0
     return _status_at(value, _variant_end(value))
 
@@ -148,8 +144,8 @@ def replace_status(value: bytes, status: int) -> bytes:
         DecodeError: damaged.
     """
     end = _variant_end(value)
-    rest = end + 4 if value[0] & _STATUS else end
-    mask = value[0] & ~_STATUS | (_STATUS if status else 0)
+    rest = end + 4 if value[0] & HAS_STATUS else end
+    mask = value[0] & ~HAS_STATUS | (HAS_STATUS if status else 0)
     encoded = _UINT32.pack(status) if status else b""
     return bytes((mask,)) + value[1:end] + encoded + value[rest:]
 
@@ -160,9 +156,9 @@ def source_timestamp(value: bytes) -> int | None:
     Raises:
         DecodeError: damaged.
     """
-    if value and not value[0] & _SOURCE_TIMESTAMP:
+    if value and not value[0] & HAS_SOURCE_TIME:
         return None
-    start = _variant_end(value) + (4 if value[0] & _STATUS else 0)
+    start = _variant_end(value) + (4 if value[0] & HAS_STATUS else 0)
     if len(value) < start + 8:
         raise DecodeError(f"8 bytes of time wanted at {start}, {len(value) - start} are left")
     return int(_INT64.unpack_from(value, start)[0])
@@ -176,13 +172,13 @@ def comparable(value: bytes) -> bytes:
     Raises:
         DecodeError: damaged.
     """
-    if value and value[0] == _VALUE:
+    if value and value[0] == HAS_VALUE:
         return value
     end = _variant_end(value)
-    status = _status_at(value, end) & 0xFFFF0000 if value[0] & _STATUS else 0
+    status = _status_at(value, end) & 0xFFFF0000 if value[0] & HAS_STATUS else 0
     if status:
-        return bytes((value[0] & _VALUE | _STATUS,)) + value[1:end] + _UINT32.pack(status)
-    return bytes((value[0] & _VALUE,)) + value[1:end]
+        return bytes((value[0] & HAS_VALUE | HAS_STATUS,)) + value[1:end] + _UINT32.pack(status)
+    return bytes((value[0] & HAS_VALUE,)) + value[1:end]
 
 
 def shaped(value: bytes, *, with_status: bool, with_timestamp: bool) -> bytes:
@@ -193,8 +189,8 @@ def shaped(value: bytes, *, with_status: bool, with_timestamp: bool) -> bytes:
     """
     kept = comparable(value)
     timestamp = source_timestamp(value) if with_timestamp else None
-    if not with_status and kept[0] & _STATUS:
-        kept = bytes((kept[0] & ~_STATUS,)) + kept[1:-4]
+    if not with_status and kept[0] & HAS_STATUS:
+        kept = bytes((kept[0] & ~HAS_STATUS,)) + kept[1:-4]
     if timestamp is None:
         return kept
-    return bytes((kept[0] | _SOURCE_TIMESTAMP,)) + kept[1:] + _INT64.pack(timestamp)
+    return bytes((kept[0] | HAS_SOURCE_TIME,)) + kept[1:] + _INT64.pack(timestamp)

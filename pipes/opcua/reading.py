@@ -7,12 +7,12 @@ from struct import pack
 from typing import Final
 
 from pipes.core.reading import READ, read_back_body, read_request_body, scan_read_response
+from pipes.core.skip import HAS_STATUS
 from pipes.opcua.batching import in_batches
 from pipes.opcua.session import Session
 from pipes.opcua.splicelane import read_answer
 
 VALUE: Final = 13
-HAS_STATUS: Final = 0x02
 CALL_TIMEOUT: Final = 10.0
 
 
