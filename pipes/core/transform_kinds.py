@@ -8,12 +8,18 @@ the reason why there is none.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, cast
 
 from pipes.core.conversion import OnOverflow, Rejected, RejectReason, convert
-from pipes.core.elements import DECIMAL, INTEGER, float_text
+from pipes.core.table_keys import (
+    NUMBER_OF_BOOLEAN,
+    key_of,
+    value_key,
+    variants_of,
+    with_shortest_floats,
+)
 from pipes.core.text_pattern import PatternError, Plain, TextPattern, compile_pattern
 from pipes.core.units import UnitError, conversion
 from pipes.core.values import (
@@ -22,7 +28,6 @@ from pipes.core.values import (
     Scalar,
     Variant,
     VariantType,
-    shortest_float,
 )
 from pipes.core.wanted import Json
 
@@ -307,58 +312,6 @@ def _make_pack(spec: Spec, on_overflow: OnOverflow) -> Made:
 # --- tables and text --------------------------------------------------------------------------
 
 
-def _key(value: Scalar) -> str:
-    """How a value is written on the left of a table: 1 for 1.0, true and false for Boolean."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() else float_text(value)
-    return str(value)
-
-
-def _as_value(key: str) -> str:
-    """The key that a number or Boolean has which is written so: 1 for 1.0, true for True."""
-    text = key.strip()
-    if INTEGER.fullmatch(text):
-        return str(int(text))
-    if DECIMAL.fullmatch(text):
-        return _key(float(text))
-    return text.lower() if text.lower() in _BOOLEAN_KEYS else key
-
-
-def _key_variants(keys: Iterable[str]) -> dict[str, Variant]:
-    """The keys as the values that the inverse gives, all of one type.
-
-    A text converts to every type that it is a value of, but 1.0 is none of Int32: where all keys
-    are such, they are numbers. To a text they become what they were.
-    """
-    keys = tuple(keys)
-    if all(map(_is_whole_double, keys)):
-        return {key: Variant(VariantType.DOUBLE, float(key)) for key in keys}
-    return {key: Variant(VariantType.STRING, key) for key in keys}
-
-
-def _is_whole_double(key: str) -> bool:
-    if INTEGER.fullmatch(key) or not DECIMAL.fullmatch(key):
-        return False
-    number = float(key)
-    return number.is_integer() and float_text(number) == key
-
-
-def _shortest(variant: Variant) -> Variant:
-    """A Float with the digits of its own text: 0.1 and not 0.10000000149011612."""
-    value = variant.value
-    if variant.type is not VariantType.FLOAT or value is None:
-        return variant
-    if isinstance(value, tuple):
-        floats = cast("tuple[float, ...]", value)
-        return Variant(variant.type, tuple(map(shortest_float, floats)), variant.dimensions)
-    return Variant(variant.type, shortest_float(cast("float", value)))
-
-
-_BOOLEAN_KEYS: Final = {"true": "1", "false": "0"}
-
-
 def _make_lookup(spec: Spec, _on_overflow: OnOverflow) -> Made:
     table = spec.get("table")
     if not isinstance(table, Mapping) or not table:
@@ -366,8 +319,8 @@ def _make_lookup(spec: Spec, _on_overflow: OnOverflow) -> Made:
     entries = {str(key): _entry(value) for key, value in table.items()}
     default = spec.get("default")
     forward = _looked_up(entries, None if default is None else _entry(default))
-    keys = _key_variants(entries)
-    back = {_key(cast("Scalar", value.value)): keys[key] for key, value in entries.items()}
+    keys = variants_of(entries)
+    back = {key_of(cast("Scalar", value.value)): keys[key] for key, value in entries.items()}
     if len(back) < len(entries):
         return forward, "two keys of the table have the same value"
     return forward, _looked_up(back, None)
@@ -390,16 +343,16 @@ def _entry(value: Json) -> Variant:
 
 def _looked_up(entries: Mapping[str, Variant], default: Variant | None) -> Function:
     # A text is looked up as it is written; for a number or a Boolean, 1.0 and True are 1 and true.
-    of_values = {**{_as_value(key): entry for key, entry in entries.items()}, **entries}
+    of_values = {**{value_key(key): entry for key, entry in entries.items()}, **entries}
 
     def found(value: Scalar) -> Variant | None:
         if isinstance(value, str):
-            return entries.get(value) or entries.get(_BOOLEAN_KEYS.get(value, value), default)
-        key = _key(value)
-        return of_values.get(key) or of_values.get(_BOOLEAN_KEYS.get(key, key), default)
+            return entries.get(value) or entries.get(NUMBER_OF_BOOLEAN.get(value, value), default)
+        key = key_of(value)
+        return of_values.get(key) or of_values.get(NUMBER_OF_BOOLEAN.get(key, key), default)
 
     def apply(variant: Variant) -> Variant | Rejected:
-        value = _shortest(variant).value
+        value = with_shortest_floats(variant).value
         elements = value if isinstance(value, tuple) else (value,)
         results = []
         for element in elements:
@@ -450,7 +403,11 @@ def _formatted(pattern: TextPattern) -> Function:
     as_text = _converted_first(VariantType.STRING, plain)
 
     def apply(variant: Variant) -> Variant | Rejected:
-        return plain(_shortest(variant)) if variant.type in _PLAIN_TYPES else as_text(variant)
+        return (
+            plain(with_shortest_floats(variant))
+            if variant.type in _PLAIN_TYPES
+            else as_text(variant)
+        )
 
     return apply
 

@@ -7,13 +7,15 @@ from dataclasses import replace
 import pytest
 
 from pipes import feed, targets
+from pipes.core.binary import encode_data_value
 from pipes.core.choices import DeadbandType, Quality
 from pipes.core.status_codes import code_of
-from pipes.core.values import VariantType
+from pipes.core.values import DataValue, Variant, VariantType
 from pipes.core.wanted import Deadband
 from pipes.opcua.written import TargetInfo
 from tests.unit.pipes.flows import (
     PlayedFlow,
+    PlayedSession,
     PlayedSubscription,
     double,
     item,
@@ -508,3 +510,38 @@ async def test_numbers_are_scaled_in_bulk_and_a_bad_one_puts_its_status_on_the_l
     played.come(i1=no_value(0x80000000), i2=double(8.0))
     server.answer()
     assert played.flow.writer.written.held[1] == double(15.0, status=0x80000000)
+
+
+async def test_numbers_are_converted_in_bulk_and_one_that_does_not_fit_is_an_error_of_its_item():
+    played = PlayedFlow(item(1), item(2))
+    await played.connect_reader()
+    server = PlayedSession()
+    for one in (item(1), item(2)):
+        server.infos[server.encode_node(one.target_node)] = TargetInfo(0, VariantType.INT16, -1)
+    played.writer.session = server  # type: ignore[assignment]
+    played.flow.connected(played.writer)
+    await settle()
+
+    def come(one: float, other: float) -> None:
+        played.come(i1=double(one), i2=double(other))
+        server.answer()
+
+    come(5.0, 6.0)
+    come(5.5, 6.5)  # in bulk: the first of each has said what the rest are
+    assert set(played.flow.passing.scalings) == {1, 2}
+    assert server.written[-1] == {1: int16(6), 2: int16(6)}
+
+    come(4e4, 7.5)
+    assert server.written[-1] == {2: int16(8)}
+    assert "40000.0 does not fit Int16" in played.fault(1)
+    assert played.fault(2) == ""
+
+    come(-7.0, 9.0)  # an item in error is tried again at most once a second
+    await played.tick(1.5)
+    server.answer()
+    assert server.written[-2:] == [{2: int16(9)}, {1: int16(-7)}]
+    assert played.fault(1) == ""
+
+
+def int16(number: int) -> bytes:
+    return encode_data_value(DataValue(Variant(VariantType.INT16, number), 0, 1))
