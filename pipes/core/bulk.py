@@ -113,7 +113,7 @@ def _start_alike(values: Iterable[bytes]) -> bool:
     return masks.count(masks[:1]) == kinds.count(kinds[:1]) == count
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a publish of one value pays for it
 class _Batch:
     """Numbers that take one route, between the bytes before and after them."""
 
