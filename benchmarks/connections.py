@@ -89,11 +89,17 @@ def make_report(figures: Figures, pipes: int) -> Report:
 
 
 def soaked(worker: Child, source: LoadServer, sink: LoadServer, options: Options) -> Figures:
-    """Restart servers at random for so many minutes; what is left after the last of them."""
+    """Restart servers at random for so many minutes; what is left after the last of them.
+
+    All were away once before: what an item remembers of its first outage is no growth.
+    """
     chance = random.Random(options.seed)
     pipes = len(source.urls)
     synchronised(worker, sink)
     source.ask("run", rate=SOAK_RATE / pipes)
+    for server in (source, sink):
+        server.ask("restart", seconds=AWAY[1])
+        _settled_sessions(worker, source, sink)
     cpu, began = worker.cpu_seconds(), time.monotonic()
     ends_at, restart_at, told_at = began + options.minutes * 60, began, began
     memory: list[tuple[float, float]] = []
