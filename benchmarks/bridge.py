@@ -53,7 +53,7 @@ def bridge_10k(options: Options) -> Report:
 @bench("bridge-saturate")
 def bridge_saturate(options: Options) -> Report:
     """30,000 items and more changes than any of them is offered time for."""
-    load = Load(300_000.0, options.seconds, warm_up=4.0)
+    load = Load(300_000.0, options.seconds, warm_up=3.0)
     results = compare("bridge-saturate", 30_000, load, options.rounds, without="asyncua_tuned")
     more = results[OURS][CONFIRMED] / results["asyncua_batch"][CONFIRMED]
     demands = [
@@ -76,7 +76,7 @@ def mixed(options: Options) -> Report:
 @bench("overload")
 def overload(options: Options) -> Report:
     """A target that takes a fifth of what changes: fresh values, bounded memory, no difference."""
-    load = Load(100_000.0, options.seconds, warm_up=4.0, delay=SLOW_SECONDS_PER_VALUE)
+    load = Load(100_000.0, options.seconds, warm_up=3.0, delay=SLOW_SECONDS_PER_VALUE)
     results = compare("overload", 10_000, load, options.rounds, without="asyncua_batch")
     quickest = min(figures[P99] for name, figures in results.items() if name != OURS)
     demands = [

@@ -30,7 +30,7 @@ ENCRYPT_ITEMS: Final = 10_000
 ENCRYPT_RATE: Final = 10_000.0
 MOST_TIMES_NONE: Final = 1.5
 #: What a worker needs at all is measured too: it is the same with and without a rule.
-IDLE_SECONDS: Final = 1.5
+IDLE_SECONDS: Final = 1.0
 TIMES_ABOVE_IDLE: Final = "times above idle"
 INT16: Final = "linear, Int16 to Float"
 
