@@ -279,6 +279,28 @@ def test_every_kind_of_transform_writes_what_it_promises(shared_station, foreign
     assert_no_errors(mirror)
 
 
+@pytest.mark.node
+def test_a_preview_takes_the_present_value_of_the_node_that_an_item_reads(
+    shared_station, foreign, south
+):
+    Mirror(shared_station, foreign, south, {"T000005": "T000004"}).apply()
+    foreign.set("T000005", 80.0)
+    body = {
+        "transform": {"kind": "linear", "gain": 0.1, "offset": -40},
+        "direction": "forward",
+        "source_node": node_id("T000005"),
+    }
+
+    eventually(
+        lambda: (
+            shared_station.api("POST", "/items/preview", body).json
+            == [{"value": 80.0, "written": -32.0, "data_type": "Double", "error": None}]
+        ),
+        within=10,
+        what="the preview of the present value",
+    )
+
+
 #: Source node, transform, target node; value at the source and what is written at the target; value
 #: at the target and what is written at the source.
 INVERTED = [
