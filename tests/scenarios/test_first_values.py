@@ -47,8 +47,9 @@ def test_c07_values_move_between_servers_of_two_makers(
     assert status["errors"] == 0
 
 
+@pytest.mark.node
 def test_c07_an_item_of_both_directions_carries_changes_of_either_side(make_station, make_plant):
-    north, south = make_plant(items=50), make_plant(items=50)
+    north, south = make_plant(items=50), make_plant("node", items=50)
     station = make_station()
     station.put_configuration(
         {

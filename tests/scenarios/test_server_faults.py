@@ -10,6 +10,7 @@ from tests.scenarios.mirrors import TIME_SCALE, Mirror, assert_equal_final_state
 from tests.scenarios.plants import Plant, node_id
 from tests.scenarios.waiting import eventually, steadily
 
+pytestmark = pytest.mark.node
 TAGS = [f"T{index:06}" for index in range(20)]
 OTHERS = ("urn:test:first", "urn:test:second", "urn:test:third")
 _numbers = count(1000)
@@ -22,7 +23,7 @@ def source(shared_plant):
 
 @pytest.fixture(scope="module")
 def target(shared_plant):
-    return shared_plant(items=50)
+    return shared_plant("node", items=50)
 
 
 def change(plant: Plant, names=TAGS) -> None:
@@ -112,7 +113,7 @@ def test_f40_namespaces_that_move_in_a_restart_hit_no_wrong_node(shared_station,
     assert set(south.values(decoys).values()) == {-1.0}, "a node of another namespace was written"
 
 
-@pytest.mark.parametrize("maker", ["asyncua", pytest.param("node", marks=pytest.mark.node)])
+@pytest.mark.parametrize("maker", ["asyncua", "node"])
 def test_c01_f41_a_subscription_that_vanishes_silently_is_made_anew(
     shared_station, request, make_plant, target, maker
 ):
@@ -140,7 +141,6 @@ def test_c09_an_item_that_falls_silent_is_subscribed_anew(shared_station, source
     assert shared_station.pipe()["healed_subscriptions"] == 0, "only the stale items were touched"
 
 
-@pytest.mark.node
 def test_c12_f42_reconnecting_leaves_no_session_behind(shared_station, source, make_plant):
     target = make_plant("node", items=20, max_sessions=2)
     mirror = started(Mirror(shared_station, source, target, TAGS))
@@ -160,7 +160,6 @@ def test_c12_f42_reconnecting_leaves_no_session_behind(shared_station, source, m
     assert errors == []
 
 
-@pytest.mark.node
 def test_f43_servers_that_take_fifty_operations_a_call_get_5000_items(shared_station, make_plant):
     source = make_plant(items=5000, max_operations=50)  # does not say so
     target = make_plant("node", items=5000, max_operations=50)  # says so
