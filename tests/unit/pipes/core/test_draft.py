@@ -66,6 +66,32 @@ def test_an_id_of_a_file_that_nobody_has_becomes_the_items_id() -> None:
     assert (plan.ids, plan.next_item_id) == ([41, 40], 42)
 
 
+def test_a_kind_that_the_pipe_gives_is_no_change_and_another_one_is() -> None:
+    draft = Draft(START)
+    draft.propose(Kind.PIPE, "P", {"overflow": "queue"})
+    draft.propose(Kind.ITEM, 1, {"kind": "queue"})
+    draft.propose(Kind.ITEM, 2, {"kind": "state"})
+    plan = draft.plan()
+    assert [(change.key, change.fields()) for change in plan.changes if change.key != "P"] == [
+        (2, {"kind": {"old": None, "new": "state"}})
+    ]
+    queues = applied(START, plan)
+    draft = Draft(queues)
+    draft.propose(Kind.ITEM, 2, {"kind": "state"}, fresh=False)
+    assert (draft.plan().changes, draft.plan().same) == ([], 1)
+
+
+def test_what_does_not_go_with_the_pipe_is_refused_when_it_is_new() -> None:
+    paced = {"minimum_interval_ms": 100}
+    queues = {"P": {**PIPE, "overflow": "queue"}}
+    draft = Draft(Configuration(START.servers, queues, {1: item(1), 2: item(2, **paced)}))
+    draft.propose(Kind.ITEM, 1, paced, row=2)
+    draft.propose(Kind.ITEM, 2, {"note": "x"}, row=3)
+    plan = draft.plan()
+    assert [(row, field) for row, field, _ in messages(plan)] == [(2, "minimum_interval_ms")]
+    assert [change.key for change in plan.changes] == [2]
+
+
 def test_same_is_counted_but_no_change() -> None:
     draft = Draft(START)
     draft.propose(Kind.ITEM, 1, patch_of(item(1)), row=2, fresh=True)
