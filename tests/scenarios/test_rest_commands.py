@@ -20,6 +20,7 @@ from tests.scenarios.plants import Plant, free_port, node_id
 from tests.scenarios.stations import Station
 from tests.scenarios.waiting import eventually
 
+pytestmark = pytest.mark.node
 NONE = {"security_policy": "None", "security_mode": "None"}
 MIB = 1024 * 1024
 
@@ -44,7 +45,7 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]
 
 @pytest.fixture(scope="module")
 def open_plant(shared_plant: Callable[..., Plant]) -> Plant:
-    return shared_plant(items=5)
+    return shared_plant("node", items=5)
 
 
 @pytest.fixture(scope="module")
