@@ -170,7 +170,7 @@ class PipeHost:
             if self._board.reopen():  # the run folder was cleaned and the board laid anew
                 self._take_slot()
         slot = self._board.host(self.index)
-        slot.progress()
+        self._alive()
         self.lag_seconds = late
         slot.lagged(int(late * 1e9))
         if self._adopt_term(slot) or now >= self._tick_at:  # what waited for the term goes at once
@@ -204,6 +204,9 @@ class PipeHost:
             ending.add_done_callback(self._endings.discard)
         else:
             self._claims.release(name)
+
+    def _alive(self) -> None:
+        self._board.host(self.index).progress()
 
     def _take_slot(self) -> None:
         slot = self._board.host(self.index)
@@ -367,7 +370,11 @@ class PipeHost:
         self._unclaimed_since.pop(pipe.name, None)
         try:
             self.runners[pipe.name] = PipeRunner(
-                pipe, self._connection(pipe.source), self._connection(pipe.target), self._gate
+                pipe,
+                self._connection(pipe.source),
+                self._connection(pipe.target),
+                self._gate,
+                self._alive,
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the other pipes go on
             self._set_aside(pipe.name, error)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from pipes.connections import ServerConnection
 from pipes.core.choices import Direction, PipeState
@@ -19,14 +20,27 @@ from redundancy.core.events import EventKind, Severity
 from redundancy.gate import WriteGate
 from redundancy.signals import emit
 
+#: Items that are taken in between two signs of life: some 20 us each.
+ITEMS_A_STEP: Final = 1_000
+
 
 class PipeRunner:
-    """Runs a pipe from construction to `close`; `change` alters its items in place."""
+    """Runs a pipe from construction to `close`; `change` alters its items in place.
+
+    To take in thousands of items needs longer than a loop may stand still; ``alive`` is called
+    again and again meanwhile.
+    """
 
     def __init__(
-        self, pipe: Pipe, source: ServerConnection, target: ServerConnection, gate: WriteGate
+        self,
+        pipe: Pipe,
+        source: ServerConnection,
+        target: ServerConnection,
+        gate: WriteGate,
+        alive: Callable[[], None],
     ) -> None:
         self.pipe = pipe
+        self._alive = alive
         self.source = source
         self.target = target
         self._guards: dict[int, EchoGuard] = {}
@@ -106,6 +120,11 @@ class PipeRunner:
 
     def _add(self, items: Iterable[Item]) -> None:
         enabled = [item for item in items if item.enabled]
+        for start in range(0, len(enabled), ITEMS_A_STEP):
+            self._add_some(enabled[start : start + ITEMS_A_STEP])
+            self._alive()
+
+    def _add_some(self, enabled: Sequence[Item]) -> None:
         for item in enabled:
             if item.direction is Direction.BOTH:
                 self._guards[item.id] = EchoGuard()

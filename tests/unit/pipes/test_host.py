@@ -22,7 +22,7 @@ class PlayedRunner:
 
     fails_at: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, pipe: Pipe, source: Any, target: Any, _gate: Any) -> None:
+    def __init__(self, pipe: Pipe, source: Any, target: Any, *_: Any) -> None:
         self.pipe = pipe
         self.connections = source, target
         self.ticks = 0
