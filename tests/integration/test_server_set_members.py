@@ -135,7 +135,7 @@ async def connected(monkeypatch, tmp_path, server_set: ServerSet, first: Member)
         await connection.stop()
 
 
-async def until(look, within: float = 10.0) -> None:
+async def until(look, within: float = 30.0) -> None:
     async with asyncio.timeout(within):
         while not look():
             await asyncio.sleep(0.02)
