@@ -20,7 +20,7 @@ from redundancy.core.events import EventKind, Severity
 from redundancy.gate import WriteGate
 from redundancy.signals import emit
 
-#: Items that are taken in between two signs of life: some 20 us each.
+#: Items that are taken in between two signs of life.
 ITEMS_A_STEP: Final = 1_000
 
 

@@ -1,4 +1,4 @@
-"""Many look-ups in one table at the price of a few."""
+"""Many look-ups in one table with one call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Entry = TypeVar("Entry")
 
 
 def look_up(table: Mapping[int, Entry], handles: Collection[int]) -> Sequence[Entry]:
-    """The entries of all ``handles``, in their order; half of what ``map(table.get, ...)`` costs.
+    """The entries of all ``handles``, in their order, without a call for each of them.
 
     Raises:
         KeyError: a handle has none.
